@@ -1,0 +1,117 @@
+"""`share`, `join` and `leave`: asked of the running node, or done by one that runs for it."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import click
+
+from p2pdrive.api.control import Control, Joined, Shared
+from p2pdrive.cli.options import Settings, absolute, common, duration, short_name
+from p2pdrive.cli.running import run_foreground
+from p2pdrive.cli.words import counted, printable
+from p2pdrive.errors import NodeNotRunning
+
+Answer = TypeVar("Answer")
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", callback=absolute)
+@click.option("--name", metavar="N", callback=short_name, help="What to call the drive; the folder's name.")
+@click.option("--role", type=click.Choice(["viewer", "editor", "admin"]), default="editor", show_default=True)
+@click.option("--uses", type=click.IntRange(min=1), default=1, show_default=True, help="Devices it admits.")
+@click.option("--expires", callback=duration, default="24h", show_default=True, help="30m, 24h, 7d or never.")
+@click.option("--no-run", is_flag=True, help="Only print the invite; start the node later.")
+@common
+@click.pass_obj
+def share(
+    settings: Settings, directory: str, name: str | None, role: str, uses: int, expires: int, no_run: bool
+) -> None:
+    """Make DIR a drive if it is none, and print an invite to it."""
+
+    def show(shared: Shared) -> None:
+        _show_invite(shared, role, uses)
+
+    try:
+        show(settings.client.share(directory, name, role, uses, expires))
+    except NodeNotRunning:
+        _do_ourselves(
+            settings, lambda node: node.share(directory, name, role, uses, expires), show, run=not no_run
+        )
+
+
+@click.command()
+@click.argument("invite", metavar="INVITE")
+@click.argument("directory", metavar="DIR", callback=absolute)
+@click.option("--no-run", is_flag=True, help="Only remember the invite; start the node later.")
+@common
+@click.pass_obj
+def join(settings: Settings, invite: str, directory: str, no_run: bool) -> None:
+    """Become a member of the invite's drive and fill DIR with it."""
+
+    def show(joined: Joined) -> None:
+        _say(f"{printable(joined.path)} will show the drive {printable(joined.name)}.")
+
+    try:
+        show(settings.client.join(invite, directory))
+    except NodeNotRunning:
+        _do_ourselves(settings, lambda node: node.join(invite, directory), show, run=not no_run)
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", callback=absolute)
+@click.option("--forget", is_flag=True, help="Also remove its history and state, the folder's .p2pdrive.")
+@common
+@click.pass_obj
+def leave(settings: Settings, directory: str, forget: bool) -> None:
+    """Stop syncing DIR; its files stay."""
+
+    def show(_: None) -> None:
+        _say(f"{printable(directory)} is no longer synced. Its files stay.")
+
+    try:
+        settings.client.leave(directory, forget)
+        show(None)
+    except NodeNotRunning:
+        _do_ourselves(settings, lambda node: node.leave(directory, forget), show, run=False)
+
+
+def _do_ourselves(
+    settings: Settings,
+    request: Callable[[Control], Awaitable[Answer]],
+    show: Callable[[Answer], None],
+    run: bool,
+) -> None:
+    """No node runs: be it until Ctrl-C, or only do this one thing on its home."""
+    import trio
+
+    from p2pdrive.node.node import Node, NodeOptions
+
+    home = settings.home
+    node = Node(home, NodeOptions(listen=None, peers=(), discovery=True))
+
+    async def ask() -> None:
+        show(await request(node))
+
+    if run:
+        run_foreground(node, ask, settings.debug)
+    else:
+        with home.lock():
+            trio.run(ask)
+
+
+def _show_invite(shared: Shared, role: str, uses: int) -> None:
+    """The link alone on a line of stdout; on a terminal with its QR code."""
+    _say(f"{printable(shared.path)} is {'now ' if shared.created else ''}a drive.")
+    _say(f"Whoever has this invite can join as {role} ({counted(uses, 'device')}):")
+    click.echo(shared.link)
+    if sys.stdout.isatty():
+        import segno
+
+        segno.make(shared.link, error="l", micro=False).terminal(compact=True)
+        _say("On the other machine: p2pdrive join 'INVITE' DIR")
+    sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)

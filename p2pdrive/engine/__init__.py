@@ -1,0 +1,1 @@
+"""One drive at work: observe, record, exchange, fetch, materialise."""

@@ -1,0 +1,236 @@
+"""One drive at work on this node.
+
+A local edit: the watcher (or the scanner) names a path → it is settled: observed, compared with what the
+index last showed, chunked and hashed, appended to our log → the new frontier is announced.
+A remote edit: a peer's frontier is ahead → its batches are pulled, verified, appended → the heads change →
+the paths are settled → missing manifests and blocks are fetched → the folder is made to show them.
+"""
+
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+
+import trio
+
+from p2pdrive.engine.exchange import Exchange
+from p2pdrive.engine.materialise import Materialiser
+from p2pdrive.engine.problems import Problems
+from p2pdrive.engine.recover import recover
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.scan import Scan
+from p2pdrive.errors import LinkClosed
+from p2pdrive.folder.ignore import Ignore
+from p2pdrive.history.log import Ingested
+from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS
+from p2pdrive.model.paths import IGNORE_FILE
+from p2pdrive.model.problem import Problem
+from p2pdrive.net.link import Link
+from p2pdrive.wire.messages import Join, Message
+
+_FORK = (
+    "wrote two different logs: its drive was probably copied with its key. Nothing more of that copy is "
+    "taken in; restart p2pdrive there, and it goes on under a new identity."
+)
+
+
+class Drive:
+    """A drive that is open and running. ``changed`` is called whenever its status may have moved."""
+
+    def __init__(self, replica: Replica, changed: Callable[[], None]) -> None:
+        self.replica = replica
+        self.problems = Problems()
+        self.scanned = False
+        self._changed = changed
+        self._offload = replica.services.offload
+        self.exchange = Exchange(replica, self._ingested, self._moved)
+        self.materialiser = Materialiser(
+            replica, self.exchange.sources, self.problems, self._look_again_soon, self._progressed
+        )
+        self._changed_paths: dict[str, None] = {}  # in the order in which they were named
+        self._being_written: set[str] = set()
+        self._observing = False
+        self._to_look = trio.Event()
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises WorldError where the drive as a whole cannot go on."""
+        await self._offload(recover, self.replica)
+        await self.exchange.look()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.exchange.run)
+            nursery.start_soon(self.materialiser.run)
+            nursery.start_soon(self._watch)
+            nursery.start_soon(self._observe)
+            nursery.start_soon(self._look_at_what_is_written)
+            nursery.start_soon(self._try_again)
+            self.materialiser.wake()
+
+    # --- what the node tells us
+
+    def attach(self, link: Link) -> None:
+        """``link`` leads to a device that names this drive too."""
+        self.exchange.attach(link)
+
+    def detach(self, link: Link) -> None:
+        """``link`` has ended."""
+        self.exchange.detach(link)
+
+    async def handle(self, link: Link, message: Message) -> None:
+        """A peer's message about this drive."""
+        known = link in self.exchange.peers and self.exchange.peers[link].frontier is not None
+        await self.exchange.handle(link, message)
+        if not known and link in self.exchange.peers and self.exchange.peers[link].frontier is not None:
+            self.problems.hurry()  # what nobody had may be had now
+            self.materialiser.wake()
+
+    async def admit(self, device: bytes, request: Join) -> None:
+        """Make the device that shows an invite a member; durable on return.
+
+        Raises InviteError with what to tell the person who joins, and LinkClosed where this node may not
+        admit anyone: another member can.
+        """
+        await self._offload(self._admit, device, request)
+        await self.exchange.look()
+        self._progressed()
+
+    def _admit(self, device: bytes, request: Join) -> None:
+        services = self.replica.services
+        with self.replica.writing() as log, self.replica.author.writing(log) as pen:
+            if not log.membership.may_write(services.identity.device):
+                raise LinkClosed("this device is a viewer, and cannot let anyone in: try another member")
+            now = services.now_ms() // 1000
+            grant = log.membership.admit(device, request.name, request.invite, request.proof, now)
+            if grant is not None:
+                pen.admit(grant)
+
+    @property
+    def settled(self) -> bool:
+        """Whether all local changes that we know of are recorded."""
+        return self.scanned and not self._changed_paths and not self._observing and not self._being_written
+
+    # --- a local edit
+
+    async def _watch(self) -> None:
+        if self.replica.adopting and len(self.exchange.standing.members) > 1:
+            await self.exchange.caught_up.wait()  # what others know comes before what is found here
+        async with aclosing(self.replica.services.watch(self.replica.root)) as changes:
+            async for paths in changes:
+                self._look_at(paths)
+
+    def _look_at(self, paths: Iterable[str]) -> None:
+        self._changed_paths.update(dict.fromkeys(paths))
+        if self._changed_paths:
+            self._to_look.set()
+            self._moved()
+
+    def _look_again_soon(self, paths: Iterable[str]) -> None:
+        """These are being written, or are under our own hands: a little later."""
+        self._being_written.update(paths)
+
+    async def _observe(self) -> None:
+        while True:
+            await self._to_look.wait()
+            self._to_look = trio.Event()
+            self._observing = True
+            named, self._changed_paths = self._changed_paths, {}
+            if IGNORE_FILE in named or self.replica.adopting:
+                named = {"": None}
+                await self._reload_ignore()
+            if "" in named:
+                await self._look_into("")
+                self.scanned = True
+                if self.replica.adopting:
+                    await self._offload(self.replica.adopted)
+            else:
+                await self._look_at_named(list(named))
+            self._observing = False
+            self._progressed()
+
+    async def _look_at_named(self, named: list[str]) -> None:
+        """What is there before what is gone, so that a renamed file is met under its new name first."""
+        there, gone = await self._offload(self._sort, named)
+        files = [path for path, is_directory in there if not is_directory]
+        await self._settle(files)
+        for path, is_directory in there:
+            if is_directory:
+                await self._look_into(path)
+        for path in gone:
+            await self._look_into(path)
+
+    def _sort(self, named: list[str]) -> tuple[list[tuple[str, bool]], list[str]]:
+        there: list[tuple[str, bool]] = []
+        gone: list[str] = []
+        for item in named:
+            found = self.replica.files.stat(item)
+            if found is None:
+                gone.append(item)
+            else:
+                there.append((item, found.kind.name == "DIRECTORY"))
+        return there, gone
+
+    async def _look_into(self, start: str) -> None:
+        """Compare ``start`` and all that is in it with the index, and settle what differs."""
+        scan = Scan(self.replica, start)
+        while (paths := await self._offload(scan.step)) is not None:
+            await self._settle(paths)
+            await self._settle(scan.take_missing(ended=False))
+        await self._settle(scan.take_missing(ended=True))
+        for problem in scan.problems:
+            self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
+
+    async def _settle(self, paths: list[str]) -> None:
+        for at in range(0, len(paths), PLAN_PATHS_MAX):
+            if await self.materialiser.settle(paths[at : at + PLAN_PATHS_MAX]):
+                self.exchange.announce()
+
+    async def _reload_ignore(self) -> None:
+        """The rules changed: what they hid may have to be shown, and what they show may be hidden."""
+        self.replica.ignore = await self._offload(Ignore.load, self.replica.files)
+        await self._offload(self._mark_all)
+        for problem in self.replica.ignore.problems:
+            self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
+
+    def _mark_all(self) -> None:
+        with self.replica.writing() as log:
+            log.mark_all_unshown()
+
+    async def _look_at_what_is_written(self) -> None:
+        while True:
+            await trio.sleep(QUIET_SECONDS)
+            if self._being_written:
+                paths, self._being_written = self._being_written, set()
+                self._look_at(paths)
+
+    async def _try_again(self) -> None:
+        rescan_at = trio.current_time() + RESCAN_SECONDS
+        while True:
+            await trio.sleep(1)
+            now = trio.current_time()
+            due = self.problems.due(now)
+            if due:
+                self._look_at(due)
+                self.materialiser.wake()
+            if now >= rescan_at:
+                rescan_at = now + RESCAN_SECONDS
+                self._look_at([""])
+
+    # --- a remote edit
+
+    async def _ingested(self, result: Ingested) -> None:
+        for actor in result.forked:
+            problem = Problem("", f"actor {actor.hex()[:8]} {_FORK}")
+            self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
+        if result.own_forks:
+            await self._offload(self.replica.start_afresh)
+            self._look_at([""])
+        self.exchange.announce()
+        self.materialiser.wake()
+
+    # --- standing
+
+    def _progressed(self) -> None:
+        """Something was recorded or shown: our standing may have moved."""
+        self._moved()
+        self.exchange.announce()
+
+    def _moved(self) -> None:
+        self.exchange.settled = self.settled
+        self._changed()

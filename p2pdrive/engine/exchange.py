@@ -1,0 +1,236 @@
+"""The log between this node and its peers: say what we hold, pull what they hold more of.
+
+Batches are pulled from one peer at a time and are checked by their authors' signatures, so it does not
+matter who passes them on. Only members are told our frontier, and only members are served.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+import trio
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.serve import serve
+from p2pdrive.errors import LinkClosed, RecordRefused
+from p2pdrive.history.log import Frontier, Ingested
+from p2pdrive.history.membership import Member
+from p2pdrive.limits import BATCH_RECORDS_MAX
+from p2pdrive.model.batch import Batch
+from p2pdrive.net.link import Link
+from p2pdrive.wire.messages import Announce, Batches, Message, Pull
+
+
+@dataclass(slots=True)
+class Peer:
+    """A link on which this drive is open. ``frontier`` is what the peer announced, None before it did."""
+
+    link: Link
+    frontier: Frontier | None = None
+    settled: bool = False
+    shown: bool = False
+    told: Announce | None = None
+    fruitless: Frontier | None = None  # a frontier that gave us nothing that we may take
+
+
+@dataclass(slots=True)
+class Standing:
+    """What this node would announce; ``frozen`` actors are no longer followed."""
+
+    frontier: Frontier = field(default_factory=dict)
+    unshown: int = 0
+    members: dict[bytes, Member] = field(default_factory=dict)
+    frozen: frozenset[bytes] = frozenset()
+
+
+class Exchange:
+    """The log exchange of one drive.
+
+    ``ingested`` is awaited after each run of batches; ``changed`` is called when a peer's or our standing
+    moved.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        ingested: Callable[[Ingested], Awaitable[None]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._replica = replica
+        self._ingested = ingested
+        self._changed = changed
+        self.peers: dict[Link, Peer] = {}
+        self.standing = Standing()
+        self.settled = False
+        self.caught_up = trio.Event()  # once all that some member held has been pulled
+        self._to_announce = trio.Event()
+        self._to_pull = trio.Event()
+
+    async def run(self) -> None:
+        """Announce and pull until cancelled. Raises WorldError where the drive cannot go on."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._announce_changes)
+            nursery.start_soon(self._pull_what_is_new)
+
+    def attach(self, link: Link) -> None:
+        """``link`` leads to a device that names this drive too."""
+        if link not in self.peers:
+            self.peers[link] = Peer(link)
+            self.announce()
+
+    def detach(self, link: Link) -> None:
+        """``link`` has ended, or its device holds the drive no more."""
+        if self.peers.pop(link, None) is not None:
+            self._changed()
+
+    def announce(self) -> None:
+        """Our standing may have moved: look, and tell the members."""
+        self._to_announce.set()
+
+    async def handle(self, link: Link, message: Message) -> None:
+        """A peer's message about this drive."""
+        self.attach(link)
+        peer = self.peers[link]
+        if isinstance(message, Announce):
+            peer.frontier = {actor: (seq, digest) for actor, seq, digest in message.frontier}
+            peer.settled, peer.shown = message.settled, message.shown
+            self._to_pull.set()
+            self._changed()
+        elif link.device not in self.standing.members:
+            link.close("this device is not a member of the drive that it asks about")
+        else:
+            serve(self._replica, link, message)
+
+    def members(self) -> list[Peer]:
+        """The peers that are members and have announced themselves."""
+        known = self.standing.members
+        return [peer for peer in self.peers.values() if peer.frontier is not None and peer.link.device in known]
+
+    def sources(self) -> Sequence[Link]:
+        """The links that content can be asked for on."""
+        return [peer.link for peer in self.peers.values() if peer.frontier is not None]
+
+    def holds_all(self, peer: Peer) -> bool:
+        """Whether the peer has acknowledged all that we have."""
+        return peer.shown and peer.frontier is not None and _within(self.standing.frontier, peer.frontier)
+
+    def held_all(self, peer: Peer) -> bool:
+        """Whether we have all that the peer says it has."""
+        followed = {a: at for a, at in (peer.frontier or {}).items() if a not in self.standing.frozen}
+        return _within(followed, self.standing.frontier)
+
+    # --- saying
+
+    async def _announce_changes(self) -> None:
+        while True:
+            await self._to_announce.wait()
+            self._to_announce = trio.Event()
+            await self.look()
+            for peer in list(self.peers.values()):
+                if peer.link.device in self.standing.members:
+                    self._tell(peer)
+            self._changed()
+
+    async def look(self) -> None:
+        """Read our standing from the index."""
+        self.standing = await self._replica.services.offload(self._read_standing)
+
+    def _read_standing(self) -> Standing:
+        with self._replica.reading() as log:
+            frontier = log.frontier()  # before what is unshown: never say that more is shown than is
+            unshown, _ = log.entries.count_unshown()
+            members = {member.device: member for member in log.membership.all()}
+            return Standing(frontier, unshown, members, frozenset(log.frozen()))
+
+    def _tell(self, peer: Peer) -> None:
+        standing = self.standing
+        frontier = tuple((actor, seq, digest) for actor, (seq, digest) in sorted(standing.frontier.items()))
+        tag = peer.link.tag(self._replica.drive)
+        message = Announce(tag, frontier, self.settled, standing.unshown == 0)
+        if message != peer.told:
+            peer.told = message
+            peer.link.send(message)
+
+    # --- pulling
+
+    async def _pull_what_is_new(self) -> None:
+        while True:
+            await self._to_pull.wait()
+            self._to_pull = trio.Event()
+            for peer in list(self.peers.values()):
+                if peer.frontier is None:
+                    continue
+                try:
+                    await self._pull_from(peer)
+                except LinkClosed:
+                    continue
+                except RecordRefused as refusal:
+                    peer.link.close(str(refusal))
+            self._changed()
+
+    async def _pull_from(self, peer: Peer) -> None:
+        """Pull until nothing more that may be taken comes from this peer."""
+        offload = self._replica.services.offload
+        while peer.link in self.peers and peer.frontier not in (None, peer.fruitless):
+            assert peer.frontier is not None
+            announced = peer.frontier
+            after = await offload(self._what_to_ask, announced)
+            if after is None:
+                break
+            answer = await peer.link.ask(Pull(peer.link.tag(self._replica.drive), 0, after))
+            result = await offload(self._ingest, answer)
+            if result.records or result.forked or result.own_forks:
+                self._forget_fruitless(result)
+                await self._ingested(result)
+            elif not answer.more:
+                peer.fruitless = announced
+        if peer.frontier is not None and peer.link.device in self.standing.members:
+            self.caught_up.set()
+
+    def _forget_fruitless(self, result: Ingested) -> None:
+        if result.membership:
+            for peer in self.peers.values():
+                peer.fruitless = None
+
+    def _what_to_ask(self, announced: Frontier) -> tuple[tuple[bytes, int], ...] | None:
+        """What to pull after, as (actor, seq); None where the peer has nothing more.
+
+        Where the peer names another batch than ours at the end of an actor's log, someone wrote two logs:
+        ask for that batch, whose signature proves it.
+        """
+        with self._replica.reading() as log:
+            ours = log.frontier()
+            frozen = set(log.frozen())
+            after = {actor: seq for actor, (seq, _) in ours.items()}
+            wanted = False
+            for actor, (seq, digest) in announced.items():
+                if actor in frozen:
+                    continue
+                if seq > after.get(actor, 0):
+                    wanted = True
+                elif log.hash_at(actor, seq) != digest:
+                    after[actor] = max(0, seq - BATCH_RECORDS_MAX)
+                    wanted = True
+        return tuple(sorted(after.items())) if wanted else None
+
+    def _ingest(self, answer: Batches) -> Ingested:
+        payload = memoryview(answer.payload)
+        result = Ingested()
+        refusal: RecordRefused | None = None
+        with self._replica.writing() as log:
+            offset = 0
+            directories: set[str] = set()
+            for size in answer.sizes:
+                try:
+                    log.ingest(Batch.decode(payload[offset : offset + size]), result, directories)
+                except RecordRefused as error:
+                    refusal = error  # what came before it stays
+                    break
+                offset += size
+            self._replica.author.clock.follow(result.clock, self._replica.services.now_ms())
+        if refusal is not None:
+            raise refusal
+        return result
+
+
+def _within(part: Frontier, whole: Frontier) -> bool:
+    return all(whole.get(actor, (0, b""))[0] >= seq for actor, (seq, _) in part.items())

@@ -1,0 +1,133 @@
+"""Bringing the bytes of contents together in temporaries: what an earlier run left, what this store
+holds, and, of the rest, which blocks to ask peers for. Synchronous; call it from ``offload``.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from blake3 import blake3
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.settle import Task
+from p2pdrive.engine.show import temporary_name
+from p2pdrive.errors import WorldError
+from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES
+from p2pdrive.model.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A content that a task needs, and the manifest it is made of."""
+
+    task: Task
+    manifest: Manifest
+
+    @property
+    def name(self) -> str:
+        """The temporary that it is gathered in."""
+        return temporary_name(self.task.path, self.task.content)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a block belongs: at ``offset`` of the temporary of want number ``want``."""
+
+    want: int
+    offset: int
+
+
+class Gathering:
+    """The contents of one run of tasks on their way into temporaries.
+
+    ``failed`` maps the number of a want to why it cannot be gathered now; the others go on.
+    """
+
+    def __init__(self, replica: Replica, wants: Sequence[Want]) -> None:
+        self._replica = replica
+        self.wants = wants
+        self.failed: dict[int, str] = {}
+        self._places: dict[bytes, list[_Place]] = {}
+        self._lengths: dict[bytes, int] = {}
+
+    def prepare(self, earlier: frozenset[str]) -> list[tuple[bytes, int]]:
+        """Take what is here: in the temporaries named in ``earlier``, and in the store.
+
+        Returns (block, length in bytes) of what is to be fetched, each block once.
+        """
+        for number, want in enumerate(self.wants):
+            try:
+                self._replica.files.open_temporary(want.name, want.task.content.size).close()
+                present = self._present(want) if want.name in earlier else frozenset()
+            except WorldError as error:
+                self.failed[number] = str(error)
+                continue
+            for offset, length, block in want.manifest.ranges():
+                if offset not in present:
+                    self._places.setdefault(block, []).append(_Place(number, offset))
+                    self._lengths[block] = length
+        self._take_from_store()
+        return list(self._lengths.items())
+
+    def deliver(self, pieces: Iterable[tuple[bytes, memoryview]]) -> list[bytes]:
+        """Write blocks that a peer sent to where they belong; returns those that are not what they should be."""
+        wrong: list[bytes] = []
+        right: list[tuple[bytes, memoryview]] = []
+        for block, data in pieces:
+            if blake3(data).digest() == block and self._lengths.get(block) == len(data):
+                right.append((block, data))
+            else:
+                wrong.append(block)
+        self._write(right)
+        return wrong
+
+    def give_up(self, blocks: Iterable[bytes], why: str) -> None:
+        """The wants that need any of ``blocks`` cannot be gathered now."""
+        for block in blocks:
+            for place in self._places.get(block, ()):
+                self.failed.setdefault(place.want, why)
+
+    def _present(self, want: Want) -> frozenset[int]:
+        """The offsets of the blocks that an earlier run wrote whole."""
+        found = set()
+        buffer = memoryview(bytearray(BLOCK_BYTES_MAX))
+        with self._replica.files.open_temporary(want.name, want.task.content.size) as handle:
+            for offset, length, block in want.manifest.ranges():
+                view = buffer[:length]
+                if handle.pread(view, offset) == length and blake3(view).digest() == block:
+                    found.add(offset)
+        return frozenset(found)
+
+    def _take_from_store(self) -> None:
+        held = self._replica.store.held(self._lengths)
+        run: list[bytes] = []
+        size = 0
+        for block in list(held):
+            run.append(block)
+            size += self._lengths[block]
+            if size >= BUNDLE_BYTES:
+                self._take(run)
+                run, size = [], 0
+        self._take(run)
+
+    def _take(self, blocks: Sequence[bytes]) -> None:
+        contents = zip(blocks, self._replica.store.read_many(blocks), strict=True)
+        found = [(block, memoryview(data)) for block, data in contents if data is not None]
+        self._write(found)
+        for block, _ in found:
+            del self._lengths[block]
+
+    def _write(self, pieces: Iterable[tuple[bytes, memoryview]]) -> None:
+        by_want: dict[int, list[tuple[int, memoryview]]] = {}
+        for block, data in pieces:
+            for place in self._places[block]:
+                by_want.setdefault(place.want, []).append((place.offset, data))
+        for number, writes in by_want.items():
+            if number in self.failed:
+                continue
+            want = self.wants[number]
+            try:
+                with self._replica.files.open_temporary(want.name, want.task.content.size) as handle:
+                    for offset, data in writes:
+                        handle.pwrite(data, offset)
+            except WorldError as error:
+                self.failed[number] = str(error)

@@ -1,0 +1,180 @@
+"""Making the folder show what the heads say: settle, fetch, show, in runs of paths.
+
+Several runs are under way at once, so that one waits for the disk while another uses the wire. What is
+still to be shown is in the index (``unshown``); nothing here needs to survive a restart.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import trio
+
+from p2pdrive.engine.fetch import Fetcher
+from p2pdrive.engine.problems import Problems
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.settle import Settled, Settler, Task
+from p2pdrive.engine.show import Shower, needs_bytes, with_sources
+from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, REMOVALS_HELD_MAX, RUNS_AT_ONCE
+from p2pdrive.model.problem import Problem
+from p2pdrive.net.link import Link
+
+
+class Materialiser:
+    """The one place of a drive that settles paths and changes the folder.
+
+    ``look_again(paths, soon)`` is called with paths that changed under our hands; ``changed`` after every
+    step forward.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        links: Callable[[], Sequence[Link]],
+        problems: Problems,
+        look_again: Callable[[Iterable[str]], None],
+        changed: Callable[[], None],
+    ) -> None:
+        self._replica = replica
+        self._offload = replica.services.offload
+        self._fetcher = Fetcher(replica, links)
+        self._settler = Settler(replica)
+        self._shower = Shower(replica)
+        self._problems = problems
+        self._look_again = look_again
+        self._changed = changed
+        self._one_at_a_time = trio.Lock()
+        self._slots = trio.Semaphore(RUNS_AT_ONCE)
+        self._to_do = trio.Event()
+        self._showing: set[str] = set()  # paths with a task under way; nobody else may settle them
+        self._earlier: frozenset[str] = frozenset()
+
+    def wake(self) -> None:
+        """There may be something to show."""
+        self._to_do.set()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is being shown just now."""
+        return bool(self._showing)
+
+    async def run(self) -> None:
+        """Show what is to be shown, until cancelled. Raises WorldError where the drive cannot go on."""
+        self._earlier = frozenset(await self._offload(self._replica.files.temporaries))
+        async with trio.open_nursery() as nursery:
+            while True:
+                await self._to_do.wait()
+                self._to_do = trio.Event()
+                await self._show_all(nursery)
+
+    async def settle(self, paths: Sequence[str]) -> int:
+        """Settle paths that the folder may have changed; returns the number of records published."""
+        free = [path for path in paths if path not in self._showing]
+        if len(free) < len(paths):
+            self._look_again(path for path in paths if path in self._showing)
+        if not free:
+            return 0
+        async with self._one_at_a_time:
+            settled = await self._offload(self._settler.settle, free)
+        self._note(settled)
+        if settled.tasks:
+            self.wake()
+        return settled.published
+
+    async def _show_all(self, nursery: trio.Nursery) -> None:
+        removals: list[Task] = []
+        after = ""
+        while True:
+            page = await self._offload(self._unshown, after)
+            if not page:
+                break
+            after = page[-1][0]
+            now = trio.current_time()
+            due = [row for row in page if row[0] not in self._showing and not self._problems.waits(row[0], now)]
+            for run in _runs(due):
+                removals += await self._settle_and_show(run, nursery)
+            if len(removals) >= REMOVALS_HELD_MAX:
+                await self._start(removals, nursery)
+                removals = []
+        await self._start(removals, nursery)
+        if not self._showing and not await self._offload(self._unshown, ""):
+            await self._offload(self._tidy)
+
+    async def _settle_and_show(self, run: Sequence[str], nursery: trio.Nursery) -> list[Task]:
+        """Begin to show a run of paths; returns the removals, which are claimed and left for later."""
+        await self._slots.acquire()
+        self._slots.release()  # only to wait until it makes sense to decide
+        async with self._one_at_a_time:
+            settled = await self._offload(self._settler.settle, run)
+            tasks = await self._offload(with_sources, self._replica, settled.tasks)
+            tasks = [task for task in tasks if task.path not in self._showing]
+            self._showing.update(_claims(tasks))
+        self._note(settled)
+        removals = [task for task in tasks if not task.content.live]
+        await self._start([task for task in tasks if task.content.live], nursery)
+        return removals
+
+    async def _start(self, tasks: Sequence[Task], nursery: trio.Nursery) -> None:
+        if tasks:
+            await self._slots.acquire()
+            nursery.start_soon(self._carry_out, tasks)
+
+    async def _carry_out(self, tasks: Sequence[Task]) -> None:
+        try:
+            wanted = [task for task in tasks if needs_bytes(task)]
+            failed = await self._fetcher.fetch(wanted, self._earlier) if wanted else {}
+            self._report(Problem(path, why) for path, why in failed.items())
+            ready = [task for task in tasks if task.path not in failed]
+            shown = await self._offload(self._shower.show, ready)
+        finally:
+            self._showing.difference_update(_claims(tasks))
+            self._slots.release()
+        self._report(shown.problems)
+        for path in shown.done:
+            self._problems.resolve(path)
+        self._look_again(shown.again)
+        if shown.done:
+            self.wake()
+        self._changed()
+
+    def _note(self, settled: Settled) -> None:
+        for path in settled.well:
+            self._problems.resolve(path)
+        self._report(settled.problems)
+        self._look_again(settled.again)
+        if settled.published or settled.well:
+            self._changed()
+
+    def _report(self, problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            self._problems.report(problem, self._replica.services.now_ns(), trio.current_time())
+
+    def _unshown(self, after: str) -> list[tuple[str, int]]:
+        with self._replica.reading() as log:
+            return log.entries.unshown(after, PLAN_PATHS_MAX)
+
+    def _tidy(self) -> None:
+        """All is shown: what is still in the temporary area belongs to nothing."""
+        for name in self._replica.files.temporaries():
+            self._replica.files.discard(name)
+
+
+def _claims(tasks: Iterable[Task]) -> Iterator[str]:
+    for task in tasks:
+        yield task.path
+        if task.moved_from:
+            yield task.moved_from
+        if task.keep is not None:
+            yield task.keep.path
+
+
+def _runs(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
+    """Cut (path, bytes) into runs that are worth one sync of the disk; a large file is one by itself."""
+    run: list[str] = []
+    size = 0
+    for path, length in rows:
+        if run and size + length > PLAN_BYTES_MAX:
+            yield run
+            run, size = [], 0
+        run.append(path)
+        size += length
+    if run:
+        yield run

@@ -1,0 +1,129 @@
+"""Looking at one path of the folder: what it is now, hashed only where it may have changed."""
+
+from dataclasses import dataclass, replace
+
+from blake3 import blake3
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.errors import Changed
+from p2pdrive.folder.files import FileKind, ReadHandle, Stat
+from p2pdrive.history.log import Log
+from p2pdrive.index.entries import Entry
+from p2pdrive.limits import EAGER_FILE_BYTES_MAX, OWNED_FILE_BYTES_MAX, QUIET_SECONDS
+from p2pdrive.model.manifest import Manifest
+from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
+
+#: Nanoseconds by which a file system's times may lag: a file touched this close to our last look may
+#: have changed again with the same time. Linux stamps by its timer tick (at most 10 ms) where times are
+#: fine at all; FAT's are the coarsest in use.
+FINE_GRAIN_NS = 20_000_000
+COARSE_GRAIN_NS = 2_000_000_000
+
+Blocks = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """``content`` is at ``path`` (``DELETED`` for nothing), as ``stat`` was before and after the reading.
+
+    ``manifest`` is given where the bytes were read or are known. ``moved`` is the entry whose file this
+    is, under a new name.
+    """
+
+    path: str
+    content: Content
+    stat: Stat | None = None
+    manifest: Manifest | None = None
+    moved: Entry | None = None
+
+
+def unchanged(entry: Entry, stat: Stat) -> bool:
+    """Whether the file is for certain what the entry says. Times of the same grain prove nothing."""
+    content = entry.content
+    return (
+        content.kind is Kind.FILE
+        and stat.kind is FileKind.FILE
+        and (content.size, content.mtime_ns, content.executable) == (stat.size, stat.mtime_ns, stat.executable)
+        and (entry.inode, entry.ctime_ns) == (stat.inode, stat.ctime_ns)
+        and _settled(entry, stat)
+    )
+
+
+def _settled(entry: Entry, stat: Stat) -> bool:
+    grain = FINE_GRAIN_NS if stat.mtime_ns % 1_000_000 else COARSE_GRAIN_NS
+    return stat.mtime_ns < entry.checked_ns - grain
+
+
+class Observer:
+    """Looks at paths of one drive; ``owned`` gathers blocks of small files that packs are to keep."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.owned: Blocks = []
+
+    def look(self, path: str, entry: Entry | None, log: Log) -> Observed:
+        """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
+        stat = self._replica.files.stat(path)
+        if stat is None:
+            return Observed(path, DELETED)
+        if stat.kind is FileKind.DIRECTORY:
+            return Observed(path, DIRECTORY, stat)
+        if stat.kind is FileKind.SYMLINK:
+            return Observed(path, Content(Kind.SYMLINK, target=stat.target or ""), stat)
+        if entry is not None and unchanged(entry, stat):
+            return Observed(path, entry.content, stat)
+        if entry is None:
+            moved = self._moved_from(path, stat, log)
+            if moved is not None:
+                content = replace(moved.content, executable=stat.executable)
+                return Observed(path, content, stat, None, moved)
+        self._wait_until_quiet(path, stat)
+        return self._read(path, stat)
+
+    def _moved_from(self, path: str, stat: Stat, log: Log) -> Entry | None:
+        """The entry whose very file this is, if nothing is at its old path any more."""
+        for entry in log.entries.with_inode(stat.inode, stat.size, stat.mtime_ns):
+            if entry.path != path and entry.view is None and _settled(entry, stat):
+                if self._replica.files.stat(entry.path) is None:
+                    return entry
+        return None
+
+    def _wait_until_quiet(self, path: str, stat: Stat) -> None:
+        """A large file that is being written is hashed once, at the end."""
+        age = (self._replica.services.now_ns() - stat.mtime_ns) / 1e9
+        if stat.size >= EAGER_FILE_BYTES_MAX and 0 <= age < QUIET_SECONDS:
+            raise Changed(f"{path} is being written; it is read as soon as it is quiet.")
+
+    def _read(self, path: str, before: Stat) -> Observed:
+        small = before.size <= self._replica.genesis.chunking.minimum
+        with self._replica.files.open(path) as handle:
+            if before.size == 0:
+                manifest, owned = Manifest(b""), Blocks()
+            elif small:
+                manifest, owned = _read_small(path, handle, before.size)
+            else:
+                manifest, owned = self._read_large(handle, before.size)
+            after = handle.stat()
+        if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):
+            raise Changed(f"{path} changed while it was read.")
+        self.owned += owned
+        content = Content(
+            Kind.FILE, before.size, manifest.root, len(manifest), before.executable, before.mtime_ns
+        )
+        return Observed(path, content, after, manifest)
+
+    def _read_large(self, handle: ReadHandle, size: int) -> tuple[Manifest, Blocks]:
+        if size > OWNED_FILE_BYTES_MAX:
+            return self._replica.chunker.chunk(handle.readinto), []
+        owned = [(block, bytes(data)) for block, data in self._replica.chunker.blocks(handle.readinto)]
+        return Manifest.of((len(data), block) for block, data in owned), owned
+
+
+def _read_small(path: str, handle: ReadHandle, size: int) -> tuple[Manifest, Blocks]:
+    buffer = bytearray(size + 1)
+    count = handle.readinto(memoryview(buffer))
+    if count != size:
+        raise Changed(f"{path} changed while it was read.")
+    data = bytes(buffer[:size])
+    block = blake3(data).digest()
+    return Manifest.single(size, block), [(block, data)]

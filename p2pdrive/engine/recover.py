@@ -1,0 +1,59 @@
+"""Taking up what was displaced and not put away when the node was stopped in the middle of a write."""
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.errors import Changed
+from p2pdrive.folder.files import Displaced, FileKind
+from p2pdrive.model import paths
+from p2pdrive.model.record import Content, Kind
+
+_TRIES = 1000
+
+
+def recover(replica: Replica) -> None:
+    """Give every displaced file its place: back where nothing is now, into history where the log knows its
+    content, else beside its path under a name that says so. Raises WorldError."""
+    for displaced in replica.files.displaced():
+        path = displaced.path or f"recovered {displaced.name[:8]}"
+        if replica.files.stat(path) is None and _publish(replica, displaced, path):
+            continue
+        if _known(replica, displaced, path):
+            replica.files.discard(displaced.name)
+        else:
+            _publish_beside(replica, displaced, path)
+
+
+def _known(replica: Replica, displaced: Displaced, path: str) -> bool:
+    """Whether the log has a version of this content; its blocks go into packs then."""
+    if displaced.stat.kind is FileKind.SYMLINK:
+        return _in_log(replica, path, Content(Kind.SYMLINK, target=displaced.stat.target or ""))
+    with replica.files.open_displaced(displaced.name) as handle:
+        manifest = replica.chunker.chunk(handle.readinto)
+    known = _in_log(replica, path, Content(Kind.FILE, manifest.size, manifest.root, len(manifest)))
+    if known:
+        with replica.files.open_displaced(displaced.name) as handle:
+            replica.store.add(replica.chunker.blocks(handle.readinto))
+        replica.store.flush()
+    return known
+
+
+def _in_log(replica: Replica, path: str, content: Content) -> bool:
+    with replica.reading() as log:
+        return any(version.content.identity == content.identity for version in log.registers.versions(path))
+
+
+def _publish_beside(replica: Replica, displaced: Displaced, path: str) -> None:
+    directory, name = paths.parent(path), paths.name(path)
+    if directory and replica.files.stat(directory) is None:
+        directory = ""
+    for number in range(1, _TRIES):
+        beside = paths.join(directory, f"recovered {number} {name}"[:200])
+        if replica.files.stat(beside) is None and _publish(replica, displaced, beside):
+            return
+
+
+def _publish(replica: Replica, displaced: Displaced, path: str) -> bool:
+    try:
+        replica.files.publish(displaced.name, path, None)
+    except Changed:
+        return False
+    return True

@@ -1,0 +1,172 @@
+"""What this node has on disk of one drive: the folder, its index, its blocks, its log."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from p2pdrive.blocks.chunking import Chunker
+from p2pdrive.blocks.store import Store
+from p2pdrive.engine.services import Services
+from p2pdrive.errors import BlockMissing, FormatTooNew, RootMissing
+from p2pdrive.folder.ignore import Ignore
+from p2pdrive.history.authoring import Author, restored, start_afresh
+from p2pdrive.history.log import Log
+from p2pdrive.index.database import Database
+from p2pdrive.index.entries import Entries
+from p2pdrive.model.clock import HybridClock
+from p2pdrive.model.genesis import Genesis
+from p2pdrive.model.paths import STATE_DIRECTORY
+from p2pdrive.model.record import Grant, Role
+
+FORMAT = "p2pdrive drive, format 1\n"
+
+
+class Replica:
+    """One drive's state on this node. Synchronous: call it from ``offload``.
+
+    ``adopting`` holds from a join, a restore or a copy until the next whole scan: the folder is taken as
+    it is, and nothing in it counts as deleted.
+    """
+
+    def __init__(self, root: str, services: Services, marks: Mapping[bytes, tuple[int, bytes]]) -> None:
+        """Open the drive in the folder ``root``. ``marks`` are what the home remembers of our own actors.
+
+        Raises RootMissing, DriveError (no drive there), FormatTooNew, IndexCorrupt.
+        """
+        self.root = root
+        self.services = services
+        check_format(root)
+        self.files = services.open_files(root)
+        state = Path(root, STATE_DIRECTORY)
+        self.database = Database(str(state / "index.db"))
+        self.genesis = Genesis.decode(bytes(self._meta("genesis") or b""))
+        self.drive = self.genesis.drive
+        self.chunker = Chunker(self.genesis.chunking)
+        self.store = Store(self.database, state / "packs", self._read_range)
+        clock = HybridClock(int(self._meta("clock") or 0))
+        self.author = Author(services.identity, services.name, clock, services.now_ms, services.random)
+        self._claim(marks)
+        self.adopting = bool(self._meta("adopting"))
+        self.ignore = Ignore.load(self.files)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self.store.close()
+        self.database.close()
+        self.files.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Log]:
+        """The log and the entries as they are committed."""
+        with self.database.read() as connection:
+            yield Log(connection, self.drive)
+
+    @contextmanager
+    def writing(self) -> Iterator[Log]:
+        """A transaction over the log and the entries, durable at its end."""
+        with self.database.transaction() as connection:
+            yield Log(connection, self.drive)
+            self._set_meta("clock", self.author.clock.latest)
+
+    def start_afresh(self) -> None:
+        """Our actor's log has parted from what the peers hold: write under a new one (see authoring)."""
+        with self.database.transaction() as connection:
+            start_afresh(Log(connection, self.drive), drop_own=True)
+            self._set_meta("adopting", 1)
+        self.adopting = True
+
+    def adopted(self) -> None:
+        """The folder has been scanned whole since it was joined, restored or copied."""
+        self._set_meta("adopting", 0)
+        self.adopting = False
+
+    def marks(self) -> dict[bytes, tuple[int, bytes]]:
+        """Our own actors' frontier, for the home to remember outside the folder."""
+        with self.reading() as log:
+            return {row[2]: (row[3], row[4]) for row in log.own_actors(self.services.identity.device)}
+
+    def _claim(self, marks: Mapping[bytes, tuple[int, bytes]]) -> None:
+        """Notice that the folder came from another device, or from a backup."""
+        device = self.services.identity.device
+        was = self._meta("device")
+        with self.database.transaction() as connection:
+            log = Log(connection, self.drive)
+            if was != device:
+                self._set_meta("device", device)
+            if was not in (None, device) or restored(marks, log):
+                start_afresh(log, drop_own=False)
+                self._set_meta("adopting", 1)
+
+    def _meta(self, name: str) -> bytes | int | None:
+        with self.database.read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+        value: bytes | int | None = row[0] if row else None
+        return value
+
+    def _set_meta(self, name: str, value: bytes | int) -> None:
+        with self.database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
+
+    def _read_range(self, number: int, offset: int, view: memoryview) -> int:
+        with self.database.read() as connection:
+            entry = Entries(connection).by_id(number)
+        if entry is None:
+            raise BlockMissing("the file that the block was in is gone")
+        with self.files.open(entry.path) as handle:
+            return handle.pread(view, offset)
+
+
+def create(root: str, genesis: Genesis, services: Services, adopting: bool) -> None:
+    """Make the folder ``root`` a replica of the drive: ``.p2pdrive`` with an empty log.
+
+    Killed half-way it is no drive yet, and may be made again.
+    """
+    state = Path(root, STATE_DIRECTORY)
+    for directory in (state, state / "packs", state / "tmp"):
+        directory.mkdir(mode=0o700, exist_ok=True)
+    database = Database(str(state / "index.db"))
+    with database.transaction() as connection:
+        rows = [("genesis", genesis.encode()), ("device", services.identity.device), ("adopting", int(adopting))]
+        connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
+        admin = Grant(genesis.admin, Role.ADMIN, genesis.admin_name)
+        Log(connection, genesis.drive).membership.grant(admin)
+    database.close()
+    with open(state / "FORMAT", "w") as file:
+        file.write(FORMAT)
+        file.flush()
+        os.fsync(file.fileno())
+    for directory in (state, Path(root)):
+        descriptor = os.open(directory, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+def is_drive(root: str) -> bool:
+    """Whether the folder is a drive."""
+    return Path(root, STATE_DIRECTORY, "FORMAT").is_file()
+
+
+def check_format(root: str) -> None:
+    """Raises RootMissing or FormatTooNew where the folder is no drive that this version can open."""
+    try:
+        found = Path(root, STATE_DIRECTORY, "FORMAT").read_text()
+    except OSError as error:
+        raise RootMissing(
+            f"{root} is not there, or is no drive: its {STATE_DIRECTORY} cannot be read ({error.strerror}). "
+            f"Connect the disk that it is on; nothing is taken for deleted meanwhile."
+        ) from error
+    if found != FORMAT:
+        raise FormatTooNew(f"{root} is a drive of another format ({found.strip()!r}). Update p2pdrive here.")
+
+
+def drive_of(root: str) -> bytes:
+    """The id of the drive in the folder ``root``. Raises as opening it does."""
+    check_format(root)
+    database = Database(str(Path(root, STATE_DIRECTORY, "index.db")))
+    try:
+        with database.read() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE name = 'genesis'").fetchone()
+        return Genesis.decode(row[0]).drive
+    finally:
+        database.close()

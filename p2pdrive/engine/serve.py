@@ -1,0 +1,123 @@
+"""Answering what peers ask of one drive. Only members are answered; the caller has checked that.
+
+Each function gives a producer: called in ``offload``, whenever the link has room, until its last answer.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.index.manifests import Manifests as HeldManifests
+from p2pdrive.limits import KIB, PAYLOAD_BYTES_MAX
+from p2pdrive.net.link import Link
+from p2pdrive.net.outbox import Produce
+from p2pdrive.wire.messages import (
+    Batches,
+    Blocks,
+    Data,
+    GetBlocks,
+    GetManifestPart,
+    GetManifests,
+    ManifestPart,
+    Manifests,
+    Message,
+    Pull,
+)
+
+Answer = tuple[Message, Sequence[Data]]
+
+#: Bytes of batches in one answer, before the last of them: with that one a frame is not overfull.
+_BATCHES_BYTES = 256 * KIB
+_NOT_HELD, _BY_ITSELF = -1, -2
+#: A request for more blocks than this yields to smaller ones.
+_SMALL_BLOCKS_MAX = 4
+
+
+def serve(replica: Replica, link: Link, request: Message) -> bool:
+    """Answer ``request`` on ``link``; False if it is none."""
+    match request:
+        case Pull():
+            link.serve(request.request, _once(_batches(replica, request)), bulk=False)
+        case GetManifests():
+            link.serve(request.request, _once(_manifests(replica, request)), bulk=False)
+        case GetManifestPart():
+            link.serve(request.request, _once(_manifest_part(replica, request)), bulk=False)
+        case GetBlocks():
+            link.serve(request.request, _once(_blocks(replica, request)), bulk=len(request.blocks) > _SMALL_BLOCKS_MAX)
+        case _:
+            return False
+    return True
+
+
+def _once(answers: Iterator[Answer]) -> Produce:
+    return lambda: next(answers, None)
+
+
+def _batches(replica: Replica, request: Pull) -> Iterator[Answer]:
+    with replica.reading() as log:
+        batches, more = log.batches_after(dict(request.after), _BATCHES_BYTES)
+    yield Batches(request.request, more, tuple(map(len, batches))), batches
+
+
+def _manifests(replica: Replica, request: GetManifests) -> Iterator[Answer]:
+    sizes: list[int] = []
+    parts: list[Data] = []
+    room = PAYLOAD_BYTES_MAX
+    for root in request.roots:
+        packed = _packed(replica, root)
+        if packed is None:
+            sizes.append(_NOT_HELD)
+        elif len(packed) > room:
+            sizes.append(_BY_ITSELF)
+        else:
+            sizes.append(len(packed))
+            parts.append(packed)
+            room -= len(packed)
+    yield Manifests(request.request, tuple(sizes)), parts
+
+
+def _manifest_part(replica: Replica, request: GetManifestPart) -> Iterator[Answer]:
+    packed = _packed(replica, request.root) or b""
+    part = memoryview(packed)[request.offset : request.offset + PAYLOAD_BYTES_MAX]
+    yield ManifestPart(request.request, len(packed)), [part]
+
+
+def _packed(replica: Replica, root: bytes) -> bytes | None:
+    with replica.reading() as log:
+        manifest = HeldManifests(log.connection).find(root)
+    return manifest.packed if manifest is not None else None
+
+
+def _blocks(replica: Replica, request: GetBlocks) -> Iterator[Answer]:
+    """Bundles of blocks, as many as fit in a frame; what is not held is said with the first of them."""
+    asked = request.blocks
+    lengths = replica.store.lengths(asked)
+    missing = [index for index, block in enumerate(asked) if block not in lengths]
+    bundles = list(_bundles([index for index, block in enumerate(asked) if block in lengths], asked, lengths))
+    if not bundles:
+        yield Blocks(request.request, (), tuple(missing), True), ()
+    for number, bundle in enumerate(bundles, 1):
+        contents = replica.store.read_many([asked[index] for index in bundle])
+        pieces: list[tuple[int, int]] = []
+        parts: list[Data] = []
+        for index, data in zip(bundle, contents, strict=True):
+            if data is None:
+                missing.append(index)
+            else:
+                pieces.append((index, len(data)))
+                parts.append(memoryview(data))
+        yield Blocks(request.request, tuple(pieces), tuple(missing), number == len(bundles)), parts
+        missing = []
+
+
+def _bundles(indexes: list[int], asked: Sequence[bytes], lengths: dict[bytes, int]) -> Iterator[list[int]]:
+    bundle: list[int] = []
+    size = 0
+    for index in indexes:
+        length = lengths[asked[index]]
+        if bundle and size + length > PAYLOAD_BYTES_MAX:
+            yield bundle
+            bundle, size = [], 0
+        bundle.append(index)
+        size += length
+    if bundle:
+        yield bundle

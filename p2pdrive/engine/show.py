@@ -1,0 +1,369 @@
+"""Making the folder show what was decided: the safe writes of one run of tasks, and their entries.
+
+Nothing is done in place. What is replaced or removed goes to the temporary area first; its blocks move
+into packs before it is let go, so that history keeps them ("retire"). Killed at any line, the folder
+holds the old or the new version of each path, and the next start takes up what was displaced.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+from blake3 import blake3
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.settle import Task
+from p2pdrive.errors import Changed, RootMissing, WorldError
+from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.history.log import Log
+from p2pdrive.index.entries import Entry, View
+from p2pdrive.index.manifests import Manifests
+from p2pdrive.limits import BLOCK_BYTES_MAX
+from p2pdrive.model import paths
+from p2pdrive.model.manifest import Manifest
+from p2pdrive.model.problem import Problem
+from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
+from p2pdrive.model.vector import Vector
+from p2pdrive.planning.conflicts import judge
+
+
+@dataclass(slots=True)
+class Shown:
+    """``done``: the folder shows these paths now. ``again``: the folder changed meanwhile: settle anew."""
+
+    done: list[str] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What the index is to say: ``path`` shows ``content`` (``stat``), or nothing."""
+
+    path: str
+    content: Content
+    vector: Vector
+    stat: Stat | None
+    view: View | None = None
+    moved_from: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Retired:
+    """A displaced file, and the entry whose version it is."""
+
+    name: str
+    entry: Entry | None
+
+
+def temporary_name(path: str, content: Content) -> str:
+    """The temporary that gathers ``content`` for ``path``: the same after a restart."""
+    return blake3(content.root + paths.key(path)).digest()[:16].hex()
+
+
+def needs_bytes(task: Task) -> bool:
+    """Whether the task needs its content's bytes brought together in a temporary first."""
+    if task.content.kind is not Kind.FILE or task.moved_from:
+        return False
+    return not _same_bytes(task)
+
+
+def with_sources(replica: Replica, tasks: Iterable[Task]) -> list[Task]:
+    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there."""
+    with replica.reading() as log:
+        return [replace(task, moved_from=task.moved_from if _movable(log, task) else "") for task in tasks]
+
+
+class Shower:
+    """Carries out tasks of one drive. Synchronous: call it from ``offload``."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._files = replica.files
+
+    def show(self, tasks: Iterable[Task]) -> Shown:
+        """Carry out tasks whose bytes are ready. Raises RootMissing, IndexCorrupt."""
+        run = _Run(self._replica)
+        ordered = sorted(tasks, key=_order)
+        self._files.sync_temporaries(
+            temporary_name(task.path, task.content) for task in ordered if needs_bytes(task)
+        )
+        for task in ordered:
+            run.carry_out(task)
+        self._files.sync_directories(run.directories)
+        self._retire(run)
+        with self._replica.writing() as log:
+            for change in run.changes:
+                _note(self._replica, log, change)
+            log.entries.mark_shown(run.shown.done)
+        for retired in run.retired:
+            self._files.discard(retired.name)
+        return run.shown
+
+    def _retire(self, run: "_Run") -> None:
+        """Move the blocks of displaced versions into packs, but those that other files still hold."""
+        if not run.retired:
+            return
+        kept = {change.content.root for change in run.changes}
+        with self._replica.reading() as log:
+            for retired in run.retired:
+                entry = retired.entry
+                if entry is None or entry.content.kind is not Kind.FILE or entry.content.root in kept:
+                    continue
+                manifests = Manifests(log.connection)
+                manifest = manifests.get(entry.content.root, entry.content.blocks, entry.content.size)
+                if manifest is not None:
+                    staying = _blocks_of(manifests, run.changes)
+                    self._retire_one(retired, entry, manifest, staying)
+        self._replica.store.flush()
+
+    def _retire_one(self, retired: _Retired, entry: Entry, manifest: Manifest, staying: set[bytes]) -> None:
+        held = self._replica.store.held_elsewhere((block for _, block in manifest), entry.id) | staying
+        wanted = [place for place in manifest.ranges() if place[2] not in held]
+        with self._files.open_displaced(retired.name) as handle:
+            self._replica.store.add(_read_ranges(handle.pread, wanted))
+
+
+class _Run:
+    """One run of tasks: what was done, what is displaced, what the index is to say."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._files = replica.files
+        self.shown = Shown()
+        self.changes: list[_Change] = []
+        self.retired: list[_Retired] = []
+        self.directories: set[str] = set()
+        self._parents = {""}
+
+    def carry_out(self, task: Task) -> None:
+        """Do one task, or say why not."""
+        try:
+            if task.content.live:
+                self._make_parents(task.path)
+            task = self._keep_aside(task)
+            self._perform(task)
+        except RootMissing:
+            raise
+        except Changed:
+            self.shown.again.append(task.path)
+        except WorldError as error:
+            self.shown.problems.append(Problem(task.path, str(error)))
+        else:
+            self.directories.add(paths.parent(task.path))
+
+    def _perform(self, task: Task) -> None:
+        match task.content.kind:
+            case Kind.FILE:
+                self._file(task)
+            case Kind.SYMLINK:
+                task = self._clear_directory(task)
+                published = self._files.make_symlink(task.path, task.content.target, task.expected)
+                self._put(task, published.stat, published.displaced)
+            case Kind.DIRECTORY:
+                self._directory(task)
+            case _:
+                self._remove(task)
+
+    def _file(self, task: Task) -> None:
+        content = task.content
+        if task.moved_from:
+            self._move(task)
+        elif _same_bytes(task):
+            assert task.expected is not None
+            stat = self._files.set_metadata(
+                task.path, content.mtime_ns, content.executable, task.expected
+            )
+            self._put(task, stat, None)
+        else:
+            task = self._clear_directory(task)
+            name = temporary_name(task.path, content)
+            self._files.finish_temporary(name, content.mtime_ns, content.executable)
+            published = self._files.publish(name, task.path, task.expected)
+            self._put(task, published.stat, published.displaced)
+
+    def _move(self, task: Task) -> None:
+        source = self._files.stat(task.moved_from)
+        with self._replica.reading() as log:
+            entry = log.entries.get(task.moved_from)
+        if source is None or entry is None or not _is_version(entry, source):
+            raise Changed(f"{task.moved_from} changed.")
+        stat = self._files.move(task.moved_from, task.path, source)
+        wanted = task.content
+        if (wanted.mtime_ns, wanted.executable) != (stat.mtime_ns, stat.executable):
+            stat = self._files.set_metadata(task.path, wanted.mtime_ns, wanted.executable, stat)
+        self.directories.add(paths.parent(task.moved_from))
+        change = _Change(
+            task.path, _as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
+        )
+        self._done(task.path, change)
+
+    def _directory(self, task: Task) -> None:
+        if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
+            self.retired.append(_Retired(self._files.remove(task.path, task.expected), task.before))
+        self._files.make_directory(task.path)
+        self._put(task, self._files.stat(task.path), None)
+
+    def _remove(self, task: Task) -> None:
+        if task.expected is None:
+            self._put(task, None, None)
+        elif task.expected.kind is FileKind.DIRECTORY:
+            self._clear_directory(task)
+            self._put(task, None, None)
+        else:
+            name = self._files.remove(task.path, task.expected)
+            self._put(task, None, name)
+
+    def _clear_directory(self, task: Task) -> Task:
+        """Remove the empty directory that is in the way of ``task``."""
+        if task.expected is None or task.expected.kind is not FileKind.DIRECTORY:
+            return task
+        if not self._files.remove_directory(task.path):
+            with self._replica.reading() as log:
+                if log.entries.below(task.path, 1):
+                    raise Changed(f"{task.path} is not empty yet.")
+            raise WorldError(
+                f"{task.path} was deleted elsewhere, but holds files that are not synced here, so it stays. "
+                f"Move them away, or delete the folder."
+            )
+        return replace(task, expected=None)
+
+    def _keep_aside(self, task: Task) -> Task:
+        """Give what is at the path its copy's name before the path shows something else."""
+        if task.keep is None or task.expected is None:
+            return task
+        keep = task.keep
+        stat = self._files.move(task.path, keep.path, task.expected)
+        if keep.view is not None:
+            content = _as_on_disk(keep.content, stat)
+            self._done(keep.path, _Change(keep.path, content, {}, stat, keep.view, task.path))
+        return replace(task, expected=None, before=None, keep=None)
+
+    def _make_parents(self, path: str) -> None:
+        """The directories above a live path; those that no head names stand for what is in them."""
+        for directory in reversed(paths.ancestors(path)):
+            if directory in self._parents:
+                continue
+            stat = self._files.stat(directory)
+            if stat is None:
+                self._files.make_directory(directory)
+                stat = self._files.stat(directory)
+                self.directories.add(paths.parent(directory))
+                with self._replica.reading() as log:
+                    seen = judge(log.registers.heads(directory), True).seen
+                self.changes.append(_Change(directory, DIRECTORY, seen, stat))
+            elif stat.kind is not FileKind.DIRECTORY:
+                self.shown.again.append(directory)
+                raise Changed(f"{directory} is no directory.")
+            self._parents.add(directory)
+
+    def _put(self, task: Task, stat: Stat | None, displaced: str | None) -> None:
+        if displaced is not None:
+            self.retired.append(_Retired(displaced, task.before))
+        content = DELETED if stat is None else _as_on_disk(task.content, stat)
+        self._done(task.path, _Change(task.path, content, task.seen, stat, task.view))
+
+    def _done(self, path: str, change: _Change) -> None:
+        self.changes.append(change)
+        self.shown.done.append(path)
+        if change.moved_from:
+            self.shown.done.append(change.moved_from)
+
+
+def _order(task: Task) -> tuple[int, bytes]:
+    """Directories, then what is in them; removals last, the inside of a directory before itself."""
+    key = paths.key(task.path)
+    if not task.content.live:
+        return (3, bytes(255 - byte for byte in key) + b"\xff")
+    if task.content.kind is Kind.DIRECTORY:
+        return (0, key)
+    return (1 if task.moved_from else 2, key)
+
+
+def _same_bytes(task: Task) -> bool:
+    """Whether what is there has the right bytes already."""
+    before = task.before
+    return (
+        before is not None
+        and task.expected is not None
+        and task.expected.kind is FileKind.FILE
+        and before.content.identity == task.content.identity
+        and task.keep is None
+        and _is_version(before, task.expected)
+    )
+
+
+def _is_version(entry: Entry, stat: Stat) -> bool:
+    content = entry.content
+    return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
+
+
+def _movable(log: Log, task: Task) -> bool:
+    if not task.moved_from or task.content.kind is not Kind.FILE or task.expected is not None:
+        return False
+    entry = log.entries.get(task.moved_from)
+    if entry is None or entry.view is not None or entry.content.identity != task.content.identity:
+        return False
+    verdict = judge(log.registers.heads(task.moved_from), log.registers.live_below(task.moved_from))
+    return verdict.content.identity != entry.content.identity
+
+
+def _as_on_disk(content: Content, stat: Stat) -> Content:
+    if content.kind is not Kind.FILE:
+        return content
+    return replace(content, mtime_ns=stat.mtime_ns, executable=stat.executable)
+
+
+def _note(replica: Replica, log: Log, change: _Change) -> None:
+    """Let the index say what the folder shows at one path."""
+    entries, store = log.entries, replica.store
+    if change.stat is None:
+        number = entries.delete(change.path)
+        if number is not None:
+            store.unborrow(log.connection, number)
+        return
+    source = entries.get(change.moved_from) if change.moved_from else None
+    if source is not None:
+        gone = entries.delete(change.path)
+        if gone is not None:
+            store.unborrow(log.connection, gone)
+        entries.move(source.id, change.path)
+    entry = Entry(
+        change.path,
+        change.content,
+        change.stat.inode,
+        change.stat.ctime_ns,
+        change.vector,
+        replica.services.now_ns(),
+        change.view,
+    )
+    number = entries.put(entry)
+    if source is not None:
+        return
+    store.unborrow(log.connection, number)
+    if change.content.kind is Kind.FILE:
+        content = change.content
+        manifest = Manifests(log.connection).get(content.root, content.blocks, content.size)
+        if manifest is not None:
+            store.borrow(log.connection, number, manifest)
+
+
+def _blocks_of(manifests: Manifests, changes: Iterable[_Change]) -> set[bytes]:
+    found: set[bytes] = set()
+    for change in changes:
+        content = change.content
+        manifest = manifests.get(content.root, content.blocks, content.size)
+        if content.kind is Kind.FILE and manifest is not None:
+            found.update(block for _, block in manifest)
+    return found
+
+
+def _read_ranges(
+    pread: object, wanted: Iterable[tuple[int, int, bytes]]
+) -> Iterator[tuple[bytes, memoryview]]:
+    """The blocks in these ranges that are still what they were."""
+    assert callable(pread)
+    buffer = memoryview(bytearray(BLOCK_BYTES_MAX))
+    for offset, length, block in wanted:
+        view = buffer[:length]
+        if pread(view, offset) == length and blake3(view).digest() == block:
+            yield block, view

@@ -1,0 +1,223 @@
+"""The Protocol ``Files``: all that the drive does to its folder, and the values it speaks in.
+
+Paths are drive-relative text (``model/paths.py``); the root is the empty path. Calls block, and may run
+in several threads at once. Errors are ``WorldError``:
+
+=================  =============================================================================
+``RootMissing``    the folder, or its ``.p2pdrive``, is not where it was: nothing was deleted
+``Changed``        what is there is not what was expected: observe again, then plan again
+``DiskFull``       no space, or no quota, left
+``Unreadable``     cannot be read, or a path that no drive may have
+``NotWritable``    cannot be written, or a path that no drive may have
+=================  =============================================================================
+
+An operation that raises has changed nothing, unless its docstring says otherwise.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+
+class FileKind(IntEnum):
+    """What is at a path. The first three are what a drive can hold."""
+
+    FILE = 1
+    DIRECTORY = 2
+    SYMLINK = 3
+    OTHER = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What was at a path when it was looked at.
+
+    ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file;
+    ``target`` is a symlink's, None where it is not UTF-8. A content is unchanged for certain only while
+    all of it is equal, ``ctime_ns`` included: an edit may keep size and mtime.
+    """
+
+    kind: FileKind
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    executable: bool
+    target: str | None
+
+    def same_version(self, other: "Stat") -> bool:
+        """Equal but for ``ctime_ns``, which a rename changes too."""
+        return (self.inode, self.size, self.mtime_ns, self.kind, self.executable, self.target) == (
+            (other.inode, other.size, other.mtime_ns, other.kind, other.executable, other.target)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """One name in a directory: ``name`` is None where ``raw`` is not UTF-8.
+
+    ``stat`` is None where the file system would not say.
+    """
+
+    name: str | None
+    raw: bytes
+    stat: Stat | None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """``stat`` of what we put at the path; ``displaced`` names what it replaced, in the temporary area."""
+
+    stat: Stat
+    displaced: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Displaced:
+    """A file in the temporary area that was, or was about to be, taken from ``path``.
+
+    After a kill it may be a person's only copy, or the new version that was to replace it.
+    ``path`` is None where it was too long to note. Where ``path`` has the same inode, this is a second
+    name of that very file, and can be discarded.
+    """
+
+    name: str
+    path: str | None
+    stat: Stat
+
+
+class ReadHandle(Protocol):
+    """An open regular file. A file may change or shrink while it is read."""
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill from the current position; the bytes read, 0 at the end. Raises Unreadable."""
+
+    def pread(self, view: memoryview, offset: int) -> int:
+        """Fill from ``offset``; the bytes read, 0 at the end. Raises Unreadable."""
+
+    def stat(self) -> Stat:
+        """Of the file that is open, whatever has its name now."""
+
+    def close(self) -> None:
+        """Let it go; twice is once."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class WriteHandle(ReadHandle, Protocol):
+    """An open temporary file."""
+
+    def pwrite(self, view: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of ``view`` at ``offset``. Raises DiskFull (part of it may be written), NotWritable."""
+
+
+class Files(Protocol):
+    """One drive's folder. See the module's docstring for the errors."""
+
+    # --- looking ---------------------------------------------------------------------------------
+    def root_present(self) -> bool:
+        """Whether the root's path still leads to the folder that was opened, its ``.p2pdrive`` inside."""
+
+    def stat(self, path: str) -> Stat | None:
+        """What is at ``path``, symlinks not followed; None only if there is nothing, under a healthy root.
+
+        A path through a file or a symlink leads to nothing. Raises RootMissing, Unreadable.
+        """
+
+    def list(self, path: str) -> Sequence[Name]:
+        """The names in one directory, sorted by their bytes. Raises Changed where it is no directory."""
+
+    def open(self, path: str) -> ReadHandle:
+        """Open a regular file for reading; never waits. Raises Changed where there is none."""
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written in the root's file system."""
+
+    # --- the temporary area ----------------------------------------------------------------------
+    def open_temporary(self, name: str, size: int) -> WriteHandle:
+        """Open a temporary of ``size`` bytes, keeping what an earlier run wrote to it.
+
+        Bytes never written are zeros. ``name`` is one that the caller chose: a plain file name.
+        Killed at any time: the temporary is there with some of its bytes; nothing else is touched.
+        """
+
+    def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
+        """Set what a whole temporary is to have when published. Not durable before ``sync_temporaries``."""
+
+    def temporaries(self) -> Sequence[str]:
+        """The names of all temporaries, the displaced left out."""
+
+    def displaced(self) -> Sequence[Displaced]:
+        """What was displaced and not discarded: after a kill or a ``Changed``, files to find a place for.
+
+        Before a scan believes that a file was deleted, its displaced version is to be handled:
+        ``publish`` puts one (back) at a path where there is nothing.
+        """
+
+    def open_displaced(self, name: str) -> ReadHandle:
+        """Open a displaced regular file for reading. Raises Changed where there is none."""
+
+    def discard(self, name: str) -> None:
+        """Remove a temporary, or a displaced file whose content is kept elsewhere; absent is fine."""
+
+    # --- changing the folder ---------------------------------------------------------------------
+    def publish(self, name: str, path: str, expected: Stat | None) -> Published:
+        """Give a finished temporary (or displaced) file its place, where ``expected`` is now.
+
+        Before: the temporary is whole and durable; its parent is a directory.
+        After: ``path`` is it, and what ``expected`` described is displaced, verified, not lost.
+        Killed in between: ``path`` is wholly the old or the new version; the other one may be among the
+        displaced. Where the file system cannot exchange two names, ``path`` may be absent, with the
+        old version among the displaced.
+        Raises Changed, with what was there before in place again, if that was not ``expected`` or is
+        being written; with something else (None expected); or where the parent is no directory. Where
+        yet another file came to ``path`` meanwhile, that one stays and the earlier is among the displaced.
+        A replacement keeps the permissions of what it replaces, but for the executable bit.
+        """
+
+    def move(self, source: str, path: str, expected: Stat) -> Stat:
+        """Rename a file or symlink to a path where there is nothing.
+
+        Killed in between: it is at one of the two, or (across file systems, or without the rename
+        calls) among the displaced. Raises Changed as ``publish`` does.
+        """
+
+    def remove(self, path: str, expected: Stat) -> str:
+        """Take a file or symlink out of the folder; the name under which it is displaced.
+
+        Killed in between: it is at ``path`` or among the displaced.
+        Raises Changed, with what was there in place again, if that was not ``expected`` or is being
+        written; where another file came to ``path`` meanwhile, the earlier one is among the displaced.
+        """
+
+    def make_directory(self, path: str) -> None:
+        """Make a directory; one that is there is fine. Its parent must be there."""
+
+    def remove_directory(self, path: str) -> bool:
+        """Remove a directory if it is empty: False if it is not; absent is fine."""
+
+    def make_symlink(self, path: str, target: str, expected: Stat | None) -> Published:
+        """Publish a symlink, as ``publish`` does. The target is never followed."""
+
+    def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+        """Set a file's time and executable bit, its content being ``expected``'s.
+
+        Never hides an edit: nobody can open the file for writing meanwhile, or, where the platform
+        cannot promise that, the file is replaced by a copy of itself.
+        """
+
+    # --- durability ------------------------------------------------------------------------------
+    def sync_temporaries(self, names: Iterable[str]) -> None:
+        """Make finished temporaries durable: before they are published."""
+
+    def sync_directories(self, paths: Iterable[str]) -> None:
+        """Make the names in these directories durable: before the index says so. Absent ones are fine."""
+
+    def close(self) -> None:
+        """Let the root go."""

@@ -1,0 +1,89 @@
+"""Open files."""
+
+import os
+import stat
+from types import TracebackType
+from typing import Self
+
+from p2pdrive.errors import Changed, NotWritable, Unreadable
+from p2pdrive.folder.faults import fault
+from p2pdrive.folder.files import Stat
+from p2pdrive.folder.place import mode_for, stat_of
+
+
+class LocalReadHandle:
+    """A regular file, open; takes over ``fd``. Raises Changed if it is no regular file.
+
+    ``opened`` is what it was when opened.
+    """
+
+    def __init__(self, fd: int, path: str) -> None:
+        self._fd = fd
+        self._path = path
+        self.opened = os.fstat(fd)
+        if not stat.S_ISREG(self.opened.st_mode):
+            self.close()
+            raise Changed(f"{path}: is no regular file any more")
+
+    def readinto(self, view: memoryview) -> int:
+        """See ``ReadHandle``."""
+        try:
+            return os.readv(self._fd, [view])
+        except OSError as error:
+            raise fault(error, self._path, Unreadable) from error
+
+    def pread(self, view: memoryview, offset: int) -> int:
+        """See ``ReadHandle``."""
+        try:
+            return os.preadv(self._fd, [view], offset)
+        except OSError as error:
+            raise fault(error, self._path, Unreadable) from error
+
+    def stat(self) -> Stat:
+        """See ``ReadHandle``."""
+        return stat_of(os.fstat(self._fd))
+
+    def set_metadata(self, mtime_ns: int, executable: bool) -> None:
+        """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError."""
+        mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
+        wanted = mode_for(mode, executable)
+        if mode & 0o111 != wanted & 0o111:
+            os.fchmod(self._fd, wanted)
+        os.utime(self._fd, ns=(mtime_ns, mtime_ns))
+
+    def resize(self, size: int) -> None:
+        """Cut, or grow by zeros, to ``size`` bytes. Raises OSError."""
+        os.ftruncate(self._fd, size)
+
+    def sync(self) -> None:
+        """Make its bytes durable. Raises OSError."""
+        os.fsync(self._fd)
+
+    def close(self) -> None:
+        """See ``ReadHandle``."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class LocalWriteHandle(LocalReadHandle):
+    """A temporary file, open for reading and writing."""
+
+    def pwrite(self, view: bytes | bytearray | memoryview, offset: int) -> None:
+        """See ``WriteHandle``."""
+        rest = memoryview(view)
+        try:
+            while rest:
+                written = os.pwrite(self._fd, rest, offset)
+                rest = rest[written:]
+                offset += written
+        except OSError as error:
+            raise fault(error, self._path, NotWritable) from error

@@ -1,0 +1,87 @@
+"""What is not synced: our own files, and what the rules in ``.p2pdriveignore`` say.
+
+Rules are lines in the language of gitignore(5). As in git, nothing within an ignored directory can be
+un-ignored. The file itself is synced, so that all members hide the same.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from pathspec import GitIgnoreSpec
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from p2pdrive.errors import Unreadable
+from p2pdrive.folder.files import FileKind, Files
+from p2pdrive.limits import IGNORE_BYTES_MAX, IGNORE_MEMORY_MAX, IGNORE_WILDCARDS_MAX
+from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, name
+from p2pdrive.model.problem import Problem
+
+#: How the names of our temporary files start where they cannot be in the temporary area.
+SIBLING_PREFIX = ".p2pdrive-tmp."
+
+
+class Ignore:
+    """The rules of one drive. ``problems`` names the lines that could not be followed."""
+
+    def __init__(self, lines: Iterable[str] = (), problems: Iterable[Problem] = ()) -> None:
+        patterns: list[GitIgnoreSpecPattern] = []
+        found = list(problems)
+        for number, line in enumerate(lines, 1):
+            try:
+                patterns.append(_pattern(line))
+            except ValueError as error:
+                found.append(Problem(IGNORE_FILE, f"line {number} is not followed: {error}"))
+        self.problems = tuple(found)
+        self._rules = GitIgnoreSpec([pattern for pattern in patterns if pattern.include is not None])
+        self._directory = lru_cache(IGNORE_MEMORY_MAX)(lambda path: self._matches(path + "/"))
+
+    @classmethod
+    def load(cls, files: Files) -> "Ignore":
+        """The rules in the drive's folder; none where there is no ignore file.
+
+        Raises RootMissing, and Changed if the file is being changed right now.
+        """
+        try:
+            found = files.stat(IGNORE_FILE)
+            if found is None:
+                return cls()
+            if found.kind is not FileKind.FILE:
+                return cls((), [Problem(IGNORE_FILE, "is no file, so nothing is ignored; make it one")])
+            with files.open(IGNORE_FILE) as handle:
+                content = bytearray(IGNORE_BYTES_MAX + 1)
+                length = 0
+                while count := handle.readinto(memoryview(content)[length:]):
+                    length += count
+        except Unreadable as error:
+            return cls((), [Problem(IGNORE_FILE, str(error))])
+        if length > IGNORE_BYTES_MAX:
+            return cls((), [Problem(IGNORE_FILE, f"is larger than {IGNORE_BYTES_MAX} bytes, not followed")])
+        try:
+            text = content[:length].decode("utf-8-sig")
+        except UnicodeDecodeError:
+            return cls((), [Problem(IGNORE_FILE, "is not UTF-8 text, and not followed; save it as UTF-8")])
+        return cls(text.splitlines())
+
+    def ignored(self, path: str, is_directory: bool) -> bool:
+        """Whether ``path``, or a directory above it, is not synced."""
+        if path.split("/", 1)[0].casefold() == STATE_DIRECTORY or name(path).startswith(SIBLING_PREFIX):
+            return True
+        if not self._rules.patterns:
+            return False
+        if any(self._directory(directory) for directory in ancestors(path)):
+            return True
+        return self._directory(path) if is_directory else self._matches(path)
+
+    def _matches(self, path: str) -> bool:
+        return bool(self._rules.match_file(path))
+
+
+def _pattern(line: str) -> GitIgnoreSpecPattern:
+    """Raises ValueError with a reason for people."""
+    for part in line.split("/"):
+        if part.strip() != "**" and part.count("*") > IGNORE_WILDCARDS_MAX:
+            raise ValueError(f"it has more than {IGNORE_WILDCARDS_MAX} '*' in one name: {line[:80]!r}")
+    try:
+        return GitIgnoreSpecPattern(line)
+    except ValueError as error:
+        raise ValueError(f"it is no rule: {line[:80]!r}") from error

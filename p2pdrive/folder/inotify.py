@@ -1,0 +1,179 @@
+"""A tree of directories watched by inotify(7).
+
+A directory is watched first and listed then, so whatever appears in it is either listed or reported.
+"""
+
+import ctypes
+import errno
+import os
+import struct
+from functools import cache
+
+from p2pdrive.model.paths import STATE_DIRECTORY, ancestors, join
+
+# <linux/inotify.h>
+_MODIFY, _ATTRIB, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO = 0x2, 0x4, 0x8, 0x40, 0x80
+_CREATE, _DELETE, _DELETE_SELF, _MOVE_SELF = 0x100, 0x200, 0x400, 0x800
+_UNMOUNT, _OVERFLOW, _IGNORED = 0x2000, 0x4000, 0x8000
+_ONLY_DIRECTORY, _DONT_FOLLOW, _EXCLUDE_UNLINKED, _IS_DIRECTORY = 0x1000000, 0x2000000, 0x4000000, 0x40000000
+_MASK = (
+    (
+        _MODIFY
+        | _ATTRIB
+        | _CLOSE_WRITE
+        | _MOVED_FROM
+        | _MOVED_TO
+        | _CREATE
+        | _DELETE
+        | _DELETE_SELF
+        | _MOVE_SELF
+    )
+    | _ONLY_DIRECTORY
+    | _DONT_FOLLOW
+    | _EXCLUDE_UNLINKED
+)
+#: ``struct inotify_event``: watch, mask, cookie, length of the name that follows.
+_EVENT = struct.Struct("=iIII")
+_READ_BYTES = 256 * 1024
+
+
+class Inotify:
+    """Watches the tree at ``root``, its ``.p2pdrive`` and names that are not UTF-8 left out.
+
+    Raises OSError where no more instances are allowed. ``lost_root`` tells that the root is gone from
+    its place; ``incomplete`` that some directory cannot be watched (too many, say).
+    """
+
+    def __init__(self, root: str) -> None:
+        self.fd = _check(_library().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
+        self.lost_root = False
+        self.incomplete = False
+        self._root = root
+        self._paths: dict[int, str] = {}
+        self._watches: dict[str, int] = {}
+
+    def watch_tree(self, start: str) -> None:
+        """Watch ``start`` and all directories below it; fine where it is watched or gone already."""
+        waiting = [start]
+        while waiting:
+            directory = waiting.pop()
+            if not self._watch(directory):
+                continue
+            try:
+                with os.scandir(self._absolute(directory)) as entries:
+                    waiting += [
+                        join(directory, entry.name)
+                        for entry in entries
+                        if _is_utf8(entry.name)
+                        and entry.is_dir(follow_symlinks=False)
+                        and (directory or entry.name != STATE_DIRECTORY)
+                    ]
+            except OSError as error:
+                self.incomplete |= error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+
+    def read(self, changed: set[str]) -> None:
+        """Add the paths that events name, drive-relative; new directories are watched when it returns.
+
+        A directory stands for all that is in it: the root for everything, after events were lost.
+        """
+        added: set[str] = set()
+        gone: set[str] = set()
+        while True:
+            try:
+                data = os.read(self.fd, _READ_BYTES)
+            except BlockingIOError:
+                break
+            offset = 0
+            while offset < len(data):
+                watch, mask, _, length = _EVENT.unpack_from(data, offset)
+                start = offset + _EVENT.size
+                offset = start + length
+                raw = data[start:offset].rstrip(b"\0")
+                self._take(watch, mask, raw, changed, added, gone)
+        if gone:
+            self._forget(gone)
+        if "" in changed:
+            added.add("")
+        for directory in sorted(added):
+            self.watch_tree(directory)
+
+    def close(self) -> None:
+        """Stop watching."""
+        os.close(self.fd)
+
+    def _take(
+        self, watch: int, mask: int, raw: bytes, changed: set[str], added: set[str], gone: set[str]
+    ) -> None:
+        if mask & _OVERFLOW:
+            changed.add("")
+            return
+        directory = self._paths.get(watch)
+        if directory is None:
+            return
+        if mask & (_IGNORED | _UNMOUNT | _DELETE_SELF | _MOVE_SELF):
+            self.lost_root |= not directory
+            if mask & _IGNORED:
+                self._drop(watch, directory)
+            return
+        if not raw or (not directory and raw == STATE_DIRECTORY.encode()):
+            return
+        try:
+            path = join(directory, raw.decode())
+        except UnicodeDecodeError:
+            changed.add(directory)  # where a scan finds it and says what is wrong
+            return
+        changed.add(path)
+        if mask & _IS_DIRECTORY and mask & (_MOVED_FROM | _DELETE):
+            gone.add(path)
+        if mask & _IS_DIRECTORY and mask & (_MOVED_TO | _CREATE):
+            added.add(path)
+
+    def _watch(self, directory: str) -> bool:
+        path = os.fsencode(self._absolute(directory))
+        watch = _library().inotify_add_watch(self.fd, path, _MASK)
+        if watch < 0:
+            number = ctypes.get_errno()
+            self.incomplete |= number not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+            return False
+        self._paths[watch] = directory
+        self._watches[directory] = watch
+        return True
+
+    def _forget(self, gone: set[str]) -> None:
+        """Stop watching directories that left their place, with all below them."""
+        for directory, watch in list(self._watches.items()):
+            if directory in gone or not gone.isdisjoint(ancestors(directory)):
+                _library().inotify_rm_watch(self.fd, watch)
+                self._drop(watch, directory)
+
+    def _drop(self, watch: int, directory: str) -> None:
+        self._paths.pop(watch, None)
+        if self._watches.get(directory) == watch:
+            del self._watches[directory]
+
+    def _absolute(self, directory: str) -> str:
+        return join(self._root, directory) if directory else self._root
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check(result: int) -> int:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+@cache
+def _library() -> ctypes.CDLL:
+    library = ctypes.CDLL(None, use_errno=True)
+    library.inotify_init1.argtypes = (ctypes.c_int,)
+    library.inotify_add_watch.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_uint32)
+    library.inotify_rm_watch.argtypes = (ctypes.c_int, ctypes.c_int)
+    return library

@@ -1,0 +1,336 @@
+"""``LocalFiles``: the real folder, on a POSIX file system.
+
+Parents are opened anew for each operation, though holding them over many would save some 5 us each: a
+held directory may have been moved out of the root meanwhile, and we would write there.
+"""
+
+import errno
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+
+from p2pdrive.errors import Changed, NotWritable, RootMissing, Unreadable, WorldError
+from p2pdrive.folder.faults import fault
+from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
+from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
+from p2pdrive.folder.place import Place, carry, look, stat_of
+from p2pdrive.folder.safe_write import SafeWrite
+from p2pdrive.folder.syscalls import REACH, SystemCalls
+from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
+from p2pdrive.folder.temporary import TemporaryArea
+from p2pdrive.limits import SYNC_EACH_MAX, TARGET_BYTES_MAX
+from p2pdrive.model.paths import STATE_DIRECTORY, refusal
+
+_READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
+
+
+class LocalFiles:
+    """The folder at ``root``; its ``.p2pdrive`` must be there, or RootMissing is raised."""
+
+    def __init__(self, root: Path, calls: SystemCalls | None = None) -> None:
+        self._path = root
+        self._calls = calls or SystemCalls.detect()
+        try:
+            self._root = os.open(root, _DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise RootMissing(f"{root}: the drive's folder cannot be opened ({error.strerror})") from error
+        try:
+            self._temporary = TemporaryArea(self._root, self._calls)
+        except OSError as error:
+            os.close(self._root)
+            raise RootMissing(
+                f"{root}: its {STATE_DIRECTORY} cannot be opened ({error.strerror}); is the disk mounted?"
+            ) from error
+        self._gap = Lock()
+        self._safe = SafeWrite(self._calls, self._temporary, self._gap)
+
+    # --- looking ---------------------------------------------------------------------------------
+    def root_present(self) -> bool:
+        """See ``Files``."""
+        try:
+            same_root = os.path.samestat(os.stat(self._path), os.fstat(self._root))
+            area = os.stat(TEMPORARY_PATH, dir_fd=self._root, follow_symlinks=False)
+            return same_root and os.path.samestat(area, os.fstat(self._temporary.fd))
+        except OSError:
+            return False
+
+    def stat(self, path: str) -> Stat | None:
+        """See ``Files``."""
+        with self._guard_directory(path, Unreadable):
+            found = self._look(path)
+            if found is None:
+                with self._gap:
+                    found = self._look(path)
+            if (found is None or not path) and not self.root_present():
+                raise self._root_missing()
+            return found
+
+    def list(self, path: str) -> Sequence[Name]:
+        """See ``Files``."""
+        with self._guard_directory(path, Unreadable):
+            directory = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
+            try:
+                with os.scandir(directory) as entries:
+                    names = [found for entry in entries if (found := _name(entry, directory)) is not None]
+            finally:
+                os.close(directory)
+            if not path and not self.root_present():  # what is still held open may be empty by now
+                raise self._root_missing()
+            return sorted(names, key=lambda found: found.raw)
+
+    def open(self, path: str) -> LocalReadHandle:
+        """See ``Files``."""
+        with self._guard(path, Unreadable):
+            return LocalReadHandle(self._calls.open_beneath(self._root, path, _READ), path)
+
+    def free_bytes(self) -> int:
+        """See ``Files``."""
+        found = os.fstatvfs(self._root)
+        return found.f_bavail * found.f_frsize
+
+    # --- the temporary area ----------------------------------------------------------------------
+    def open_temporary(self, name: str, size: int) -> LocalWriteHandle:
+        """See ``Files``."""
+        with _Guard(self, TEMPORARY_PATH, NotWritable):
+            return self._temporary.open(name, size)
+
+    def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
+        """See ``Files``."""
+        with _Guard(self, TEMPORARY_PATH, NotWritable):
+            return self._temporary.finish(name, mtime_ns, executable)
+
+    def temporaries(self) -> Sequence[str]:
+        """See ``Files``."""
+        with _Guard(self, TEMPORARY_PATH, Unreadable):
+            return self._temporary.names()
+
+    def displaced(self) -> Sequence[Displaced]:
+        """See ``Files``."""
+        with _Guard(self, TEMPORARY_PATH, Unreadable):
+            return self._temporary.displaced()
+
+    def open_displaced(self, name: str) -> LocalReadHandle:
+        """See ``Files``."""
+        with _Guard(self, TEMPORARY_PATH, Unreadable):
+            return self._temporary.open_displaced(name)
+
+    def discard(self, name: str) -> None:
+        """See ``Files``."""
+        with _Guard(self, TEMPORARY_PATH, NotWritable):
+            self._temporary.discard(name)
+
+    # --- changing the folder ---------------------------------------------------------------------
+    def publish(self, name: str, path: str, expected: Stat | None) -> Published:
+        """See ``Files``."""
+        with self._guard(path, NotWritable), self._parent(path) as target:
+            return self._safe.publish(self._temporary.place(name), target, path, expected)
+
+    def move(self, source: str, path: str, expected: Stat) -> Stat:
+        """See ``Files``."""
+        with self._guard(source, NotWritable), self._guard(path, NotWritable):  # noqa: SIM117 - too long
+            with self._parent(source) as old, self._parent(path) as new:
+                if (moved := self._safe.move(old, new, expected)) is not None:
+                    return moved
+        displaced = self.remove(source, expected)
+        try:
+            return self.publish(displaced, path, None).stat
+        except WorldError:
+            with suppress(WorldError):  # else it stays displaced, and is named so
+                self.publish(displaced, source, None)
+            raise
+
+    def remove(self, path: str, expected: Stat) -> str:
+        """See ``Files``."""
+        with self._guard(path, NotWritable), self._parent(path) as target:
+            return self._safe.remove(target, path, expected)
+
+    def make_directory(self, path: str) -> None:
+        """See ``Files``."""
+        with self._guard(path, NotWritable), self._parent(path) as place:
+            try:
+                os.mkdir(place.name, dir_fd=place.directory)
+            except FileExistsError:
+                found = look(place)
+                if found is None or found.kind is not FileKind.DIRECTORY:
+                    raise
+
+    def remove_directory(self, path: str) -> bool:
+        """See ``Files``."""
+        with self._guard(path, NotWritable), self._parent(path) as place:
+            try:
+                os.rmdir(place.name, dir_fd=place.directory)
+            except FileNotFoundError:
+                return True
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                    return False
+                raise
+            return True
+
+    def make_symlink(self, path: str, target: str, expected: Stat | None) -> Published:
+        """See ``Files``."""
+        if not target or "\0" in target or len(target.encode()) > TARGET_BYTES_MAX:
+            raise NotWritable(f"{path}: a link cannot lead to {target[:80]!r}")
+        name = self._temporary.unused()
+        with _Guard(self, TEMPORARY_PATH, NotWritable):
+            os.symlink(target, name, dir_fd=self._temporary.fd)
+        try:
+            return self.publish(name, path, expected)
+        finally:
+            self._temporary.discard(name)
+
+    def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+        """See ``Files``."""
+        with self._guard(path, NotWritable):
+            fd = self._calls.open_beneath(self._root, path, _READ)
+            with LocalReadHandle(fd, path) as handle:
+                leased = self._calls.lease(fd)
+                if leased is False or handle.stat() != expected:
+                    raise Changed(f"{path}: changed, or is being written")
+                if leased:
+                    handle.set_metadata(mtime_ns, executable)
+                    return handle.stat()
+            return self._replace_by_copy(path, mtime_ns, executable, expected)
+
+    # --- durability ------------------------------------------------------------------------------
+    def sync_temporaries(self, names: Iterable[str]) -> None:
+        """See ``Files``. One sync of the file system is cheaper than many of files, and dearer than few."""
+        names = list(names)
+        with _Guard(self, TEMPORARY_PATH, NotWritable):
+            if self._calls.sync_all and len(names) > SYNC_EACH_MAX:
+                self._calls.sync_file_system(self._root)
+                return
+            for name in names:
+                with self._temporary.reading(name) as handle:
+                    handle.sync()
+
+    def sync_directories(self, paths: Iterable[str]) -> None:
+        """See ``Files``."""
+        for path in paths:
+            with suppress(Changed), self._guard_directory(path, NotWritable):
+                fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+
+    def close(self) -> None:
+        """See ``Files``."""
+        self._temporary.close()
+        os.close(self._root)
+
+    # --- how -------------------------------------------------------------------------------------
+    def _replace_by_copy(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+        name = self._temporary.unused()
+        try:
+            with self._parent(path) as source:
+                carry(source, self._temporary.place(name))
+            self._temporary.finish(name, mtime_ns, executable)
+            published = self.publish(name, path, expected)
+        finally:
+            self._temporary.discard(name)
+        if published.displaced is not None:  # it was `expected` when copied, and when displaced
+            self._temporary.discard(published.displaced)
+        return published.stat
+
+    def _look(self, path: str) -> Stat | None:
+        if not path:
+            return stat_of(os.fstat(self._root))
+        try:
+            with self._parent(path) as place:
+                return look(place)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return None
+            raise
+
+    def _parent(self, path: str) -> "_Parent":
+        """The place of ``path``, its parent opened beneath the root, through no symlink."""
+        return _Parent(self._calls, self._root, path)
+
+    def _guard(self, path: str, access: type[Unreadable | NotWritable]) -> "_Guard":
+        """Refuse paths that no drive has; errors of the system become ours."""
+        if (why := refusal(path)) is not None:
+            raise access(f"{path!r} cannot be in a drive: {why}")
+        return _Guard(self, path, access)
+
+    def _guard_directory(self, path: str, access: type[Unreadable | NotWritable]) -> "_Guard":
+        """The same, for what may also be done to the root."""
+        return self._guard(path, access) if path else _Guard(self, path, access)
+
+    def _translated(
+        self, error: OSError | OverflowError, path: str, access: type[Unreadable | NotWritable]
+    ) -> WorldError:
+        return fault(error, path, access) if self.root_present() else self._root_missing()
+
+    def _root_missing(self) -> RootMissing:
+        return RootMissing(
+            f"{self._path}: the drive's folder is not there any more, or not its {STATE_DIRECTORY}; "
+            "nothing was deleted, bring it back and syncing goes on"
+        )
+
+
+class _Parent:
+    """What ``LocalFiles._parent`` opens. Classes, since generators would cost some 2 us more a call."""
+
+    __slots__ = ("_calls", "_fd", "_path", "_root")
+
+    def __init__(self, calls: SystemCalls, root: int, path: str) -> None:
+        self._calls = calls
+        self._root = root
+        self._path = path
+        self._fd = root
+
+    def __enter__(self) -> Place:
+        directory, _, name = self._path.rpartition("/")
+        if directory:
+            self._fd = self._calls.open_beneath(self._root, directory, REACH)
+        return Place(self._fd, name)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._fd != self._root:
+            os.close(self._fd)
+
+
+class _Guard:
+    """What ``LocalFiles._guard`` opens."""
+
+    __slots__ = ("_access", "_files", "_path")
+
+    def __init__(self, files: LocalFiles, path: str, access: type[Unreadable | NotWritable]) -> None:
+        self._files = files
+        self._path = path
+        self._access = access
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError | OverflowError):
+            raise self._files._translated(error, self._path, self._access) from error  # noqa: SLF001 - one piece
+
+
+def _name(entry: "os.DirEntry[str]", directory: int) -> Name | None:
+    """A listed name; None if it has gone since."""
+    raw = os.fsencode(entry.name)
+    try:
+        text: str | None = raw.decode()
+    except UnicodeDecodeError:
+        text = None
+    try:
+        if entry.is_symlink():
+            found = look(Place(directory, entry.name))
+            return None if found is None else Name(text, raw, found)
+        return Name(text, raw, stat_of(entry.stat(follow_symlinks=False)))
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Name(text, raw, None)

@@ -1,0 +1,242 @@
+"""The log of a drive: what is held of each actor, taking in peers' batches, giving them out."""
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from p2pdrive.errors import RecordRefused
+from p2pdrive.history.membership import Membership
+from p2pdrive.history.registers import Registers
+from p2pdrive.index.entries import Entries
+from p2pdrive.limits import BATCH_RECORDS_MAX
+from p2pdrive.model import paths
+from p2pdrive.model.batch import NO_BATCH, Batch, Header, signed_bytes
+from p2pdrive.model.heads import winner
+from p2pdrive.model.record import Change, Grant, Kind, Record, decode
+from p2pdrive.secure.identity import verify
+
+#: actor → (seq, hash of the batch that ends there)
+Frontier = dict[bytes, tuple[int, bytes]]
+
+
+@dataclass(slots=True)
+class Ingested:
+    """What a run of batches brought. ``forked`` are actors proven to have written two logs; ``own_forks``
+    those of them that are ours: this drive was restored from a backup, or copied, with its key."""
+
+    records: int = 0
+    clock: int = 0
+    membership: bool = False
+    waiting: int = 0  # batches of devices that may not write, as far as we know yet
+    forked: list[bytes] = field(default_factory=list)
+    own_forks: list[bytes] = field(default_factory=list)
+
+_ADD_BATCH = """INSERT INTO batches (actor, first, count, hash, header, signature)
+    VALUES (?, ?, ?, ?, ?, ?)"""
+
+
+class Log:
+    """The log on one connection; make one inside each transaction or read."""
+
+    def __init__(self, connection: sqlite3.Connection, drive: bytes) -> None:
+        self.connection = self._db = connection
+        self.drive = drive
+        self.registers = Registers(connection)
+        self.membership = Membership(connection, drive)
+        self.entries = Entries(connection)
+
+    def frontier(self) -> Frontier:
+        """For each actor the highest seq held and its batch's hash."""
+        rows = self._db.execute("SELECT id, seq, hash FROM actors WHERE seq > 0")
+        return {actor: (seq, digest) for actor, seq, digest in rows}
+
+    def batches_after(self, after: Mapping[bytes, int], budget: int) -> tuple[list[bytes], bool]:
+        """Encoded batches beyond ``after`` (actor → seq), up to about ``budget`` bytes, and whether there are
+        more. They come in the order in which this node took them in, so a grant comes before its effects."""
+        found: list[bytes] = []
+        size = 0
+        sql = """SELECT a.id, b.actor, b.first, b.count, b.header, b.signature
+            FROM batches b JOIN actors a ON a.number = b.actor ORDER BY b.position"""
+        if after:
+            lowest = self._first_position_beyond(after)
+            if lowest is None:
+                return [], False
+            sql = sql.replace("ORDER BY", f"WHERE b.position >= {lowest} ORDER BY")
+        for actor, number, first, count, header, signature in self._db.execute(sql):
+            if first + count - 1 <= after.get(actor, 0):
+                continue
+            if size >= budget:
+                return found, True
+            encoded = Batch(Header.decode(header), signature, self._bodies(number, first, count)).encode()
+            found.append(encoded)
+            size += len(encoded)
+        return found, False
+
+    def ingest(self, batch: Batch, result: Ingested, directories: set[str]) -> None:
+        """Check and take in a peer's batch, inside the caller's transaction; says in ``result`` what it brought.
+
+        A batch that is known is passed over; one of a device that may not write (yet) counts as waiting.
+        ``directories`` remembers, for one transaction, which are known to be sound. Raises RecordRefused for
+        a batch that no node may accept; nothing of it stays.
+        """
+        self._db.execute("SAVEPOINT batch")
+        try:
+            self._ingest(batch, result, directories)
+        except BaseException:
+            self._db.execute("ROLLBACK TO batch")
+            raise
+        finally:
+            self._db.execute("RELEASE batch")
+
+    def apply(self, change: Change, author: bytes, number: int, seq: int, body: bytes) -> None:
+        """Let record ``seq`` of actor ``number``, encoded as ``body``, take effect. The caller closes its
+        batch in the same transaction. Raises RecordRefused for a membership change that may not be."""
+        if isinstance(change, Record):
+            self.registers.apply(change, number, body)
+        else:
+            self.membership.apply(change, author)
+            self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (number, seq, None, 0, body))
+
+    def close_batch(self, header: Header, signature: bytes, number: int) -> None:
+        """Append the batch whose records were applied to the chain of actor ``number``."""
+        row = (number, header.first, header.count, header.hash, header.encode(), signature)
+        self._db.execute(_ADD_BATCH, row)
+        last = (header.last, header.hash, number)
+        self._db.execute("UPDATE actors SET seq = ?, hash = ? WHERE number = ?", last)
+
+    def actor(self, device: bytes, nonce: bytes, actor: bytes, own: bool = False) -> tuple[int, int, bytes]:
+        """(number, seq, hash) of an actor; one not seen before is added."""
+        sql = "SELECT number, seq, hash FROM actors WHERE id = ?"
+        row = self._db.execute(sql, (actor,)).fetchone()
+        if row is None:
+            self._db.execute(
+                "INSERT INTO actors (id, device, nonce, hash, own) VALUES (?, ?, ?, ?, ?)",
+                (actor, device, nonce, NO_BATCH, int(own)),
+            )
+            row = self._db.execute(sql, (actor,)).fetchone()
+        number, seq, digest = row
+        return int(number), int(seq), bytes(digest)
+
+    def own_actors(self, device: bytes) -> list[tuple[int, bytes, bytes, int, bytes]]:
+        """(number, nonce, id, seq, hash) of the actors that this device writes under here, oldest first."""
+        sql = """SELECT number, nonce, id, seq, hash FROM actors WHERE own = 1 AND device = ? AND frozen = 0
+            ORDER BY number"""
+        return self._db.execute(sql, (device,)).fetchall()
+
+    def disown(self, drop: bool) -> list[str]:
+        """Our actors are ours no more; with ``drop`` their logs go too. Returns the paths that lost records."""
+        touched: list[str] = []
+        if drop:
+            own = "(SELECT number FROM actors WHERE own = 1)"
+            sql = f"SELECT DISTINCT key FROM records WHERE actor IN {own} AND key IS NOT NULL"
+            touched = [paths.from_key(row[0]) for row in self._db.execute(sql)]
+            self._db.execute(f"DELETE FROM records WHERE actor IN {own}")
+            self._db.execute(f"DELETE FROM batches WHERE actor IN {own}")
+            self._db.execute("UPDATE actors SET seq = 0, hash = ? WHERE own = 1", (NO_BATCH,))
+        self._db.execute("UPDATE actors SET own = 0")
+        return touched
+
+    def mark_all_unshown(self) -> None:
+        """Every path with heads must be looked at again."""
+        sql = "INSERT OR IGNORE INTO unshown SELECT DISTINCT key, 0 FROM records WHERE head > 0"
+        self._db.execute(sql)
+
+    def device_of(self, actor: bytes) -> bytes:
+        """The device that writes as ``actor``."""
+        row = self._db.execute("SELECT device FROM actors WHERE id = ?", (actor,)).fetchone()
+        return bytes(row[0]) if row else b""
+
+    def hash_at(self, actor: bytes, seq: int) -> bytes | None:
+        """The hash of the batch of ``actor`` that ends at ``seq``; None where none ends there."""
+        sql = """SELECT b.hash FROM batches b JOIN actors a ON a.number = b.actor
+            WHERE a.id = ? AND b.first + b.count - 1 = ?"""
+        row = self._db.execute(sql, (actor, seq)).fetchone()
+        return bytes(row[0]) if row else None
+
+    def frozen(self) -> list[bytes]:
+        """Actors that wrote two logs; nothing more of them is taken in."""
+        return [bytes(row[0]) for row in self._db.execute("SELECT id FROM actors WHERE frozen = 1")]
+
+    def mark_unshown(self, path: str, directories: set[str]) -> None:
+        """The heads of ``path`` changed: it must be shown, and the directories above it looked at where
+        they stand only because of what is in them. ``directories`` remembers those known to be sound."""
+        best = winner(self.registers.heads(path))
+        size = best.content.size if best is not None else 0
+        marked = [(path, size)]
+        for directory in paths.ancestors(path):
+            if directory in directories:
+                break
+            if self.registers.is_directory(directory):
+                directories.add(directory)
+            else:
+                marked.append((directory, 0))
+        self.entries.mark_unshown(marked)
+
+    def _ingest(self, batch: Batch, result: Ingested, directories: set[str]) -> None:
+        header = batch.header
+        if header.drive != self.drive:
+            raise RecordRefused("a batch is of another drive")
+        if not verify(header.device, batch.signature, signed_bytes(header.encode())):
+            raise RecordRefused("a batch's signature is wrong")
+        if not self.membership.may_write(header.device):
+            result.waiting += 1
+            return
+        actor = header.actor
+        number, seq, digest = self.actor(header.device, header.nonce, actor)
+        if header.first > seq + 1:
+            result.waiting += 1
+            return
+        if self._is_frozen(number) or self._known(number, batch):
+            return
+        if header.first <= seq or header.previous != digest:
+            self._fork(number, actor, result)
+            return
+        changes = [decode(data, actor, at) for at, data in enumerate(batch.records, header.first)]
+        for at, (change, body) in enumerate(zip(changes, batch.records, strict=True), header.first):
+            self.apply(change, header.device, number, at, body)
+        self.close_batch(header, batch.signature, number)
+        if self._is_own(number):  # we wrote it and do not know it: this drive was restored from a backup
+            result.own_forks.append(actor)
+        result.records += len(changes)
+        result.clock = max(result.clock, header.clock)
+        for change in changes:
+            if isinstance(change, Record):
+                self.mark_unshown(change.path, directories)
+                if change.content.kind is not Kind.DIRECTORY:
+                    directories.discard(change.path)
+            elif isinstance(change, Grant):
+                result.membership = True
+
+    def _known(self, number: int, batch: Batch) -> bool:
+        sql = "SELECT hash FROM batches WHERE actor = ? AND first = ?"
+        row = self._db.execute(sql, (number, batch.header.first)).fetchone()
+        return row is not None and row[0] == batch.header.hash
+
+    def _is_frozen(self, number: int) -> bool:
+        sql = "SELECT frozen FROM actors WHERE number = ?"
+        return bool(self._db.execute(sql, (number,)).fetchone()[0])
+
+    def _is_own(self, number: int) -> bool:
+        return bool(self._db.execute("SELECT own FROM actors WHERE number = ?", (number,)).fetchone()[0])
+
+    def _fork(self, number: int, actor: bytes, result: Ingested) -> None:
+        if self._is_own(number):
+            result.own_forks.append(actor)
+        else:
+            self._db.execute("UPDATE actors SET frozen = 1 WHERE number = ?", (number,))
+            result.forked.append(actor)
+
+    def _first_position_beyond(self, after: Mapping[bytes, int]) -> int | None:
+        lowest: int | None = None
+        for actor, number in self._db.execute("SELECT id, number FROM actors").fetchall():
+            sql = """SELECT position FROM batches WHERE actor = ? AND first > ? AND first + count - 1 > ?
+                ORDER BY first LIMIT 1"""
+            seq = after.get(actor, 0)
+            row = self._db.execute(sql, (number, seq - BATCH_RECORDS_MAX, seq)).fetchone()
+            if row is not None and (lowest is None or row[0] < lowest):
+                lowest = int(row[0])
+        return lowest
+
+    def _bodies(self, number: int, first: int, count: int) -> tuple[bytes, ...]:
+        sql = "SELECT data FROM records WHERE actor = ? AND seq >= ? AND seq < ? ORDER BY seq"
+        return tuple(row[0] for row in self._db.execute(sql, (number, first, first + count)))

@@ -1,0 +1,101 @@
+"""The heads and the versions of paths, as the log's records stand for them."""
+
+import sqlite3
+from collections.abc import Iterator
+
+from p2pdrive.model import heads as registers
+from p2pdrive.model import paths
+from p2pdrive.model.batch import Header
+from p2pdrive.model.heads import Heads
+from p2pdrive.model.record import Kind, Record, decode
+
+_SUPERSEDED, _DELETING, _LIVE = 0, 1, 2
+
+
+class Registers:
+    """The path records of one drive on one connection, inside a transaction or a read."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def heads(self, path: str) -> Heads:
+        """The heads of ``path``; empty for a path that no record names."""
+        sql = """SELECT a.id, r.seq, r.data FROM records r JOIN actors a ON a.number = r.actor
+            WHERE r.key = ? AND r.head > 0"""
+        found = [_record(row) for row in self._db.execute(sql, (paths.key(path),))]
+        return tuple(sorted(found, key=lambda record: (record.actor, record.seq)))
+
+    def apply(self, record: Record, actor: int, body: bytes) -> None:
+        """Add ``record``, encoded as ``body``, of actor number ``actor`` to its path; heads that it supersedes
+        are heads no more."""
+        before = self.heads(record.path)
+        after = registers.merge(before, [record])
+        key = paths.key(record.path)
+        head = _standing(record) if record in after else _SUPERSEDED
+        for dropped in before:
+            if dropped not in after:
+                self._set_head(dropped, _SUPERSEDED)
+        row = (actor, record.seq, key, head, body)
+        self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", row)
+
+    def recompute(self, path: str) -> None:
+        """Find the heads of ``path`` again from all of its records."""
+        every = list(self.versions(path))
+        heads = registers.merge((), every)
+        for record in every:
+            self._set_head(record, _standing(record) if record in heads else _SUPERSEDED)
+
+    def versions(self, path: str) -> Iterator[Record]:
+        """All records of ``path``, in no order."""
+        sql = """SELECT a.id, r.seq, r.data FROM records r JOIN actors a ON a.number = r.actor
+            WHERE r.key = ?"""
+        yield from map(_record, self._db.execute(sql, (paths.key(path),)).fetchall())
+
+    def find(self, actor: bytes, seq: int) -> Record | None:
+        """The path record (actor, seq)."""
+        sql = """SELECT a.id, r.seq, r.data FROM records r JOIN actors a ON a.number = r.actor
+            WHERE a.id = ? AND r.seq = ? AND r.key IS NOT NULL"""
+        row = self._db.execute(sql, (actor, seq)).fetchone()
+        return _record(row) if row else None
+
+    def author_name(self, actor: bytes, seq: int) -> str:
+        """The name of the device that wrote record (actor, seq), as its batch says."""
+        sql = """SELECT b.header FROM batches b JOIN actors a ON a.number = b.actor
+            WHERE a.id = ? AND b.first <= ? ORDER BY b.first DESC LIMIT 1"""
+        row = self._db.execute(sql, (actor, seq)).fetchone()
+        return Header.decode(row[0]).name if row else "unknown"
+
+    def live_below(self, path: str) -> bool:
+        """Whether anything inside the directory ``path`` is live."""
+        low = paths.key(path)
+        sql = f"SELECT 1 FROM records WHERE key > ? AND key < ? AND head = {_LIVE} LIMIT 1"
+        return self._db.execute(sql, (low + b"\0", low + b"\1")).fetchone() is not None
+
+    def is_directory(self, path: str) -> bool:
+        """Whether the heads say that ``path`` is a directory of its own right."""
+        best = registers.winner(self.heads(path))
+        return best is not None and best.content.kind is Kind.DIRECTORY
+
+    def latest_seqs(self, path: str, actors: list[int]) -> dict[int, int]:
+        """Actor number → the seq of its latest record of ``path``, for those of ``actors`` that have one."""
+        if not actors:
+            return {}
+        marks = ",".join("?" * len(actors))
+        sql = f"SELECT actor, max(seq) FROM records WHERE key = ? AND actor IN ({marks}) GROUP BY actor"
+        return dict(self._db.execute(sql, (paths.key(path), *actors)).fetchall())
+
+    def _set_head(self, record: Record, head: int) -> None:
+        sql = """UPDATE records SET head = ? WHERE seq = ? AND
+            actor = (SELECT number FROM actors WHERE id = ?)"""
+        self._db.execute(sql, (head, record.seq, record.actor))
+
+
+def _standing(record: Record) -> int:
+    return _LIVE if record.content.live else _DELETING
+
+
+def _record(row: tuple[bytes, int, bytes]) -> Record:
+    actor, seq, data = row
+    record = decode(data, actor, seq)
+    assert isinstance(record, Record)
+    return record

@@ -1,0 +1,1 @@
+"""The drive's state on disk: one SQLite file, and what was last materialised."""

@@ -1,0 +1,128 @@
+"""``index.db``: opening, migrating, and the only two ways to use it."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from p2pdrive.errors import DiskFull, FormatTooNew, IndexCorrupt, NotWritable, Unreadable, WorldError
+from p2pdrive.index.schema import MIGRATIONS
+
+
+class Database:
+    """One SQLite file in WAL mode, durable at every commit (``synchronous=FULL``).
+
+    Synchronous and thread-safe: one connection writes, one reads, a lock each. Call it from ``offload``.
+    Raises IndexCorrupt, FormatTooNew, DiskFull, NotWritable or Unreadable, never bare sqlite3 errors for
+    those.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self._write_lock = threading.RLock()
+        self._read_lock = threading.RLock()
+        self._depth = 0
+        with self._translated(), ExitStack() as opened:
+            self._writer = self._connect(opened)
+            self._migrate()
+            self._reader = self._connect(opened)
+            self._reader.execute("PRAGMA query_only=1")
+            opened.pop_all()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A write transaction, undone as a whole at an exception.
+
+        One inside another joins it: it is undone by itself if it fails, and durable when the outer one is.
+        """
+        with self._write_lock, self._translated():
+            self._writer.execute(f"SAVEPOINT level{self._depth}" if self._depth else "BEGIN IMMEDIATE")
+            self._depth += 1
+            try:
+                yield self._writer
+            except BaseException:
+                self._depth -= 1
+                self._undo()
+                raise
+            self._depth -= 1
+            if self._depth:
+                self._writer.execute(f"RELEASE level{self._depth}")
+            else:
+                self._commit()
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The read connection: sees what is committed, and never waits for the writer."""
+        with self._read_lock, self._translated():
+            yield self._reader
+
+    def close(self) -> None:
+        """Close both connections; the WAL is folded in."""
+        with self._write_lock, self._read_lock:
+            self._reader.close()
+            self._writer.close()
+
+    def _connect(self, opened: ExitStack) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
+        opened.callback(connection.close)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA cache_size=-16000")  # 16 MB a connection
+        connection.execute("PRAGMA mmap_size=0")  # a file system error must be an error, not a SIGBUS
+        return connection
+
+    def _undo(self) -> None:
+        if not self._writer.in_transaction:
+            return  # a full disk, say, made SQLite undo it already
+        if self._depth:
+            self._writer.execute(f"ROLLBACK TO level{self._depth}")
+            self._writer.execute(f"RELEASE level{self._depth}")
+        else:
+            self._writer.execute("ROLLBACK")
+
+    def _commit(self) -> None:
+        try:
+            self._writer.execute("COMMIT")
+        except sqlite3.Error:
+            self._undo()
+            raise
+
+    def _migrate(self) -> None:
+        (version,) = self._writer.execute("PRAGMA user_version").fetchone()
+        if version > len(MIGRATIONS):
+            raise FormatTooNew(
+                f"{self.path} was written by a newer p2pdrive (format {version}, this one knows "
+                f"{len(MIGRATIONS)}). Update p2pdrive on this machine."
+            )
+        for number in range(version, len(MIGRATIONS)):
+            self._writer.execute("BEGIN IMMEDIATE")
+            for statement in MIGRATIONS[number]:
+                self._writer.execute(statement)
+            self._writer.execute(f"PRAGMA user_version={number + 1}")
+            self._writer.execute("COMMIT")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            fault = self._fault(error)
+            if fault is None:
+                raise
+            raise fault from error
+
+    def _fault(self, error: sqlite3.DatabaseError) -> WorldError | None:
+        """What the world did; None if the statement itself was wrong, which is a bug of ours."""
+        primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        if primary == sqlite3.SQLITE_FULL:
+            return DiskFull(f"No space left on the disk of {self.path}. Free some space.")
+        if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY):
+            return NotWritable(f"{self.path} cannot be opened for writing: {error}.")
+        if primary == sqlite3.SQLITE_IOERR:
+            return Unreadable(f"{self.path} cannot be read or written: {error}. Check the disk.")
+        if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return IndexCorrupt(
+                f"{self.path} is damaged ({error}). The files of the folder are untouched. Move it away and "
+                f"join the drive again from another member: what is here already is not transferred again."
+            )
+        return None

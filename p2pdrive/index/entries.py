@@ -1,0 +1,194 @@
+"""Entries: what the folder showed at each path when we last looked or wrote, and for which records.
+
+An entry is an observation, never pending work. What the heads say and the folder does not show yet is
+listed in ``unshown``, kept in the same transactions as the heads.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import msgpack
+
+from p2pdrive.model import paths
+from p2pdrive.model.record import Content, Kind
+from p2pdrive.model.vector import Vector
+
+_COLUMNS = (
+    "id, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector, "
+    "view_actor, view_seq, of_key, checked_ns"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """The entry is a conflict copy: it shows the losing record (actor, seq) of the path ``of``."""
+
+    of: str
+    actor: bytes
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """``path`` held ``content`` (its ``mtime_ns`` as on disk) in ``inode``, and that stands for ``vector``.
+
+    ``checked_ns`` is the wall clock when its bytes were last known to be ``content``: a file touched
+    within the clock's grain of it may have changed unseen, and is hashed again.
+    """
+
+    path: str
+    content: Content
+    inode: int
+    ctime_ns: int
+    vector: Vector
+    checked_ns: int
+    view: View | None = None
+    id: int = 0
+
+
+class Entries:
+    """The table ``entries`` and ``unshown`` on one connection, inside a transaction or a read."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def get(self, path: str) -> Entry | None:
+        """The entry of ``path``."""
+        return self._one("key = ?", paths.key(path))
+
+    def by_id(self, number: int) -> Entry | None:
+        """The entry whose blocks are borrowed under ``number``."""
+        return self._one("id = ?", number)
+
+    def with_inode(self, inode: int, size: int, mtime_ns: int) -> list[Entry]:
+        """Files that were this very inode, size and time: where a renamed file may have come from."""
+        where = "inode = ? AND size = ? AND mtime_ns = ? AND kind = 1"
+        return list(self._select(where, inode, size, mtime_ns))
+
+    def with_root(self, root: bytes, limit: int = 4) -> list[Entry]:
+        """Files that held this content."""
+        return list(self._select(f"root = ? AND kind = 1 LIMIT {limit}", root))
+
+    def views(self, path: str) -> list[Entry]:
+        """The conflict copies shown beside ``path``."""
+        return list(self._select("of_key = ?", paths.key(path)))
+
+    def below(self, path: str, limit: int = -1) -> list[Entry]:
+        """Entries inside the directory ``path``."""
+        low = paths.key(path)
+        where = f"key > ? AND key < ? ORDER BY key LIMIT {limit}"
+        return list(self._select(where, low + b"\0", low + b"\1"))
+
+    def inside(self, start: str, after: str, limit: int) -> list[Entry]:
+        """The next ``limit`` entries at or below ``start`` (empty: anywhere) in key order, beyond ``after``."""
+        low = paths.key(start)
+        where = f"key > ? AND key >= ? AND key < ? ORDER BY key LIMIT {limit}"
+        return list(self._select(where, paths.key(after), low, low + b"\1" if start else b"\xff"))
+
+    def put(self, entry: Entry) -> int:
+        """Insert or replace the entry of a path (keeping its id); returns the id."""
+        content, view = entry.content, entry.view
+        row = (
+            paths.key(entry.path),
+            int(content.kind),
+            content.size,
+            content.mtime_ns,
+            entry.ctime_ns,
+            entry.inode,
+            int(content.executable),
+            content.root,
+            content.blocks,
+            content.target,
+            pack_vector(entry.vector),
+            view.actor if view else None,
+            view.seq if view else None,
+            paths.key(view.of) if view else None,
+            entry.checked_ns,
+        )
+        (number,) = self._db.execute(_PUT, row).fetchone()
+        return int(number)
+
+    def move(self, number: int, path: str) -> None:
+        """The file of entry ``number`` is now at ``path``; what is borrowed from it stays borrowed."""
+        self._db.execute("UPDATE entries SET key = ? WHERE id = ?", (paths.key(path), number))
+
+    def set_vector(self, number: int, vector: Vector) -> None:
+        """What entry ``number`` shows stands for ``vector``."""
+        self._db.execute("UPDATE entries SET vector = ? WHERE id = ?", (pack_vector(vector), number))
+
+    def delete(self, path: str) -> int | None:
+        """Forget ``path``; returns its id, for the caller to give back what was borrowed from it."""
+        row = self._db.execute("DELETE FROM entries WHERE key = ? RETURNING id", (paths.key(path),)).fetchone()
+        return int(row[0]) if row else None
+
+    def forget_all(self) -> None:
+        """Forget what the folder showed, and what was borrowed from it."""
+        self._db.execute("DELETE FROM borrowed")
+        self._db.execute("DELETE FROM entries")
+
+    def totals(self) -> dict[Kind, tuple[int, int]]:
+        """Kind → (count, bytes)."""
+        rows = self._db.execute("SELECT kind, count, bytes FROM totals")
+        return {Kind(kind): (count, size) for kind, count, size in rows}
+
+    def count_views(self) -> int:
+        """Conflict copies shown."""
+        sql = "SELECT count(*) FROM entries WHERE of_key IS NOT NULL"
+        return int(self._db.execute(sql).fetchone()[0])
+
+    def mark_unshown(self, shown: Iterable[tuple[str, int]]) -> None:
+        """(path, bytes of its content): what the heads say there is not on disk yet."""
+        rows = [(paths.key(path), size) for path, size in shown]
+        self._db.executemany("INSERT OR REPLACE INTO unshown VALUES (?, ?)", rows)
+
+    def mark_shown(self, shown: Iterable[str]) -> None:
+        """The folder shows what the heads of these paths say."""
+        self._db.executemany("DELETE FROM unshown WHERE key = ?", [(paths.key(path),) for path in shown])
+
+    def unshown(self, after: str, limit: int) -> list[tuple[str, int]]:
+        """(path, bytes) still to be shown, in key order, beyond ``after``."""
+        sql = "SELECT key, bytes FROM unshown WHERE key > ? ORDER BY key LIMIT ?"
+        rows = self._db.execute(sql, (paths.key(after), limit))
+        return [(paths.from_key(key), size) for key, size in rows]
+
+    def count_unshown(self) -> tuple[int, int]:
+        """(paths, bytes) still to be shown."""
+        count, size = self._db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM unshown").fetchone()
+        return int(count), int(size)
+
+    def _one(self, where: str, value: object) -> Entry | None:
+        return next(self._select(where, value), None)
+
+    def _select(self, where: str, *values: object) -> Iterator[Entry]:
+        for row in self._db.execute(f"SELECT {_COLUMNS} FROM entries WHERE {where}", values):
+            yield _entry(row)
+
+
+_PUT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target,
+    vector, view_actor, view_seq, of_key, checked_ns) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+    ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, size = excluded.size, mtime_ns = excluded.mtime_ns,
+    ctime_ns = excluded.ctime_ns, inode = excluded.inode, executable = excluded.executable,
+    root = excluded.root, blocks = excluded.blocks, target = excluded.target, vector = excluded.vector,
+    view_actor = excluded.view_actor, view_seq = excluded.view_seq, of_key = excluded.of_key,
+    checked_ns = excluded.checked_ns RETURNING id"""
+
+
+def _entry(row: tuple[object, ...]) -> Entry:
+    (number, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector) = row[:12]
+    view_actor, view_seq, of_key, checked_ns = row[12:]
+    assert isinstance(key, bytes) and isinstance(root, bytes) and isinstance(vector, bytes)
+    assert isinstance(kind, int) and isinstance(size, int) and isinstance(blocks, int)
+    assert isinstance(mtime_ns, int) and isinstance(ctime_ns, int) and isinstance(inode, int)
+    assert isinstance(checked_ns, int) and isinstance(target, str) and isinstance(number, int)
+    content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target)
+    view = None
+    if isinstance(of_key, bytes) and isinstance(view_actor, bytes) and isinstance(view_seq, int):
+        view = View(paths.from_key(of_key), view_actor, view_seq)
+    seen = msgpack.unpackb(vector)
+    return Entry(paths.from_key(key), content, inode, ctime_ns, seen, checked_ns, view, number)
+
+
+def pack_vector(vector: Vector) -> bytes:
+    """A vector as it is stored."""
+    return bytes(msgpack.packb(dict(vector)))

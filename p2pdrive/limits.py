@@ -1,0 +1,209 @@
+"""Every bound, with its unit and its reason."""
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# --- model ---------------------------------------------------------------------------------------
+#: Bytes of one path's UTF-8. Linux's PATH_MAX, the smallest of the large platforms.
+PATH_BYTES_MAX = 4096
+#: Bytes of one name's UTF-8. NAME_MAX on Linux, macOS and NTFS (there: 255 UTF-16 units).
+NAME_BYTES_MAX = 255
+#: Bytes of a device's or drive's display name.
+LABEL_BYTES_MAX = 64
+#: Bytes of a symlink's target. Linux's PATH_MAX.
+TARGET_BYTES_MAX = 4096
+#: Actors in one version vector: tens of members with some incarnations each.
+VECTOR_ACTORS_MAX = 4096
+#: Bytes of one encoded record: two paths, a target, and a full vector fit.
+RECORD_BYTES_MAX = 256 * KIB
+#: Records in one batch: some 100 KiB, large enough that a signature (19 us) costs nothing a record.
+BATCH_RECORDS_MAX = 512
+#: Bytes of one encoded batch; a run of records is cut before it grows beyond this.
+BATCH_BYTES_MAX = MIB
+#: Blocks in one manifest: a file of 1 TiB at the average block; its manifest is 144 MiB.
+MANIFEST_BLOCKS_MAX = 4 * MIB
+#: Milliseconds that a peer's clock may lead ours before we stop following it (one day).
+CLOCK_LEAD_MS_MAX = 24 * 3600 * 1000
+
+# --- blocks --------------------------------------------------------------------------------------
+#: Bytes of the largest block that any drive's chunking may choose; a frame carries at least one.
+BLOCK_BYTES_MAX = MIB
+#: Bytes of one pack file: small enough to rewrite, large enough to be few.
+PACK_BYTES_MAX = 64 * MIB
+#: Bytes of the largest file whose content goes into packs when it is recorded, so that a person's own
+#: overwritten edits have history (policy ``auto``).
+OWNED_FILE_BYTES_MAX = 4 * MIB
+#: Bytes written to a pack at once: large enough that the call costs nothing, small enough to hold twice.
+APPEND_BYTES = 4 * MIB
+#: Blocks in packs that the index does not name yet, before ``add`` flushes by itself: some 30 MB of memory.
+UNINDEXED_BLOCKS_MAX = 64 * 1024
+#: Pack files kept open for reading; a restored folder reads from a few packs at a time.
+PACKS_OPEN_MAX = 16
+#: Borrowed ranges tried for one block: a block of zeros may be in a million places, and one is enough.
+BORROWED_TRIES_MAX = 16
+
+# --- folder --------------------------------------------------------------------------------------
+#: Temporaries that are made durable one by one; more share a sync of the whole file system, which also
+#: waits for what other programs have written.
+SYNC_EACH_MAX = 4
+#: Bytes of the ignore file that are read; a larger one is reported, and not followed.
+IGNORE_BYTES_MAX = MIB
+#: Wildcards between two slashes of an ignore rule: matching takes time to the power of their number.
+IGNORE_WILDCARDS_MAX = 4
+#: Directories whose verdict a drive's ignore rules remember.
+IGNORE_MEMORY_MAX = 8192
+#: Seconds without a further event after which changes are handed out, and seconds that they wait at most:
+#: what one program does at once is looked at together, and nobody notices the wait.
+WATCH_QUIET_SECONDS = 0.003
+WATCH_GATHER_SECONDS = 0.03
+#: Seconds between two looks whether a quiet root is still in its place.
+WATCH_ROOT_SECONDS = 5.0
+#: Seconds between two scans of all of a folder that cannot be watched.
+WATCH_POLL_SECONDS = 30.0
+
+# --- wire ----------------------------------------------------------------------------------------
+#: Bytes of one sealed frame: a block bundle, its header and the seal.
+FRAME_BYTES_MAX = BLOCK_BYTES_MAX + 128 * KIB
+#: Bytes of payload that a bundle of blocks or batches aims at; also the piece size of bulk work.
+BUNDLE_BYTES = MIB
+#: Frames of at least this many bytes are worth a thread hop (some 50 us).
+OFFLOAD_BYTES_MIN = 256 * KIB
+#: Requests under way on one link, each way.
+REQUESTS_OUTSTANDING_MAX = 64
+#: Blocks asked for in one request: 64 KiB of hashes.
+REQUEST_BLOCKS_MAX = 2048
+#: Bytes asked for in one request of blocks.
+REQUEST_BYTES_MAX = 8 * MIB
+#: Drives named on one link.
+DRIVES_MAX = 1024
+#: Addresses that one device may announce.
+ADDRESSES_MAX = 32
+#: Devices in one message about addresses.
+DEVICES_MAX = 1024
+#: Actors in one frontier; each takes some 60 bytes.
+FRONTIER_ACTORS_MAX = VECTOR_ACTORS_MAX
+#: Bytes queued for a peer that does not read before the link is given up.
+SEND_QUEUE_BYTES_MAX = 8 * MIB
+#: Seconds without a word before a ping is sent, and before a silent link is given up.
+KEEPALIVE_SECONDS = 15
+LINK_DEAD_SECONDS = 45
+#: Seconds that a handshake may take; a stranger who stalls is cut.
+HANDSHAKE_SECONDS = 10
+#: Bytes of one ``host:port`` that a node announces: mostly numbers, long host names are left out.
+ANNOUNCED_ADDRESS_BYTES_MAX = 128
+#: Addresses of one device that are passed on to others: so many that a full message fits in a frame.
+RELAYED_ADDRESSES_MAX = 8
+#: Bytes of a reason that one node gives another, for a person to read.
+REASON_BYTES_MAX = 512
+#: Bytes of a drive's first record: two labels, two keys and some numbers.
+GENESIS_BYTES_MAX = KIB
+#: Batches in one answer: a batch has at least a signature and three hashes, so more do not fit.
+ANSWER_BATCHES_MAX = 8192
+#: Manifests asked for in one request: 64 KiB of roots.
+REQUEST_MANIFESTS_MAX = 2048
+#: Bytes of payload in one frame; the header and the seal have the rest.
+PAYLOAD_BYTES_MAX = BLOCK_BYTES_MAX
+#: Bytes that a link reads at once while it does not yet know the length of the next frame.
+READ_BYTES = 64 * KIB
+#: Bytes that may wait in the kernel unsent (TCP_NOTSENT_LOWAT) before more are given to it, so that an urgent
+#: message overtakes on a slow line; below a piece of bulk work, above what a fast line sends in a wake-up.
+UNSENT_BYTES = 512 * KIB
+#: Bytes of small messages that are sealed into one piece to send.
+SEND_BATCH_BYTES = 64 * KIB
+#: Bytes of received messages that wait for their handler before the link stops reading.
+INBOX_BYTES_MAX = 2 * MIB
+#: Seconds that an ending link waits for its last word to be heard, and for its handler to finish.
+CLOSE_SECONDS = 2
+#: Connections in their handshake at once; more are refused until some end.
+HANDSHAKES_MAX = 64
+
+# --- secure --------------------------------------------------------------------------------------
+#: Characters of one address in an invite: the longest host name (253), a colon and a port.
+ADDRESS_BYTES_MAX = 259
+#: Characters of an invite's link: ADDRESSES_MAX of the longest addresses in base64, and the rest.
+INVITE_TEXT_MAX = 16 * KIB
+
+# --- net -----------------------------------------------------------------------------------------
+#: Drive tags in an mDNS announcement (8 bytes each; TXT data should stay below 1,300 bytes).
+DISCOVERY_DRIVES_MAX = 60
+#: Seconds between two attempts to reach a peer, at first and at most.
+DIAL_SECONDS_MIN = 0.5
+DIAL_SECONDS_MAX = 60.0
+#: Seconds for one attempt over all addresses of a peer.
+DIAL_TIMEOUT_SECONDS = 10
+#: Seconds until the next address is tried beside one that has not answered (RFC 8305, section 5).
+DIAL_STAGGER_SECONDS = 0.25
+#: Seconds that a connection must have lasted for the pauses to start over: ending at once is no success.
+LINK_STABLE_SECONDS = 10
+#: Characters of an address: a DNS name (253), brackets, a zone, a port.
+ADDRESS_CHARACTERS_MAX = 300
+#: Seconds between two looks at the interfaces of this machine; there is no portable event for it.
+DISCOVERY_POLL_SECONDS = 10
+#: Announcements of others remembered at once; a larger crowd pushes out the oldest.
+DISCOVERY_INSTANCES_MAX = 256
+#: Announcements being looked up at once; what comes on top is left out.
+DISCOVERY_LOOKUPS_MAX = 32
+#: Milliseconds that one such look-up may take.
+DISCOVERY_LOOKUP_MS = 3000
+#: Seconds that saying goodbye on the network may delay the end of the node.
+DISCOVERY_STOP_SECONDS = 1.0
+
+# --- engine --------------------------------------------------------------------------------------
+#: Paths planned and shown together: they share one sync of the disk.
+PLAN_PATHS_MAX = 512
+#: Bytes of content in one such run of paths; a larger file is a run of its own.
+PLAN_BYTES_MAX = 32 * MIB
+#: Bytes asked for and not yet received from one peer: a gigabit link at 100 ms.
+IN_FLIGHT_BYTES_MAX = 16 * MIB
+#: Seconds until a path with a problem is tried again, at first and at most.
+RETRY_SECONDS_MIN = 1.0
+RETRY_SECONDS_MAX = 300.0
+#: Seconds between two whole scans while the watcher works.
+RESCAN_SECONDS = 3600
+#: Files smaller than this are hashed at once when they change; larger ones wait until they are quiet.
+EAGER_FILE_BYTES_MAX = 16 * MIB
+#: Seconds without a write after which a larger file counts as quiet.
+QUIET_SECONDS = 0.5
+
+# --- node, api, cli ------------------------------------------------------------------------------
+#: Bytes of the path of a Unix socket: sockaddr_un has 104 on macOS, 108 on Linux, the final NUL included.
+SOCKET_PATH_BYTES_MAX = 103
+#: Seconds between two looks at the status for a stream of it, and between two words on a quiet stream.
+STREAM_SECONDS = 0.25
+STREAM_QUIET_SECONDS = 15.0
+#: Seconds that requests under way get to end when the node stops.
+API_GRACE_SECONDS = 0.5
+#: Seconds that a command waits for the node's answer; making a large folder a drive takes far less.
+API_TIMEOUT_SECONDS = 60.0
+#: Seconds between two questions of `wait`, at first and at most, and how long the answer must be yes.
+WAIT_POLL_SECONDS_MIN = 0.05
+WAIT_POLL_SECONDS_MAX = 0.25
+WAIT_STEADY_SECONDS = 0.5
+#: Seconds between two redraws of live progress, and between two log lines of it.
+REDRAW_SECONDS = 0.25
+PROGRESS_LOG_SECONDS = 10.0
+#: Paths looked at in one step of a scan: some 100 ms in a thread.
+SCAN_STEP_PATHS = 5000
+#: Missing paths held by a scan, so that renames are met under their new names first; some 10 MB.
+SCAN_MISSING_MAX = 100_000
+#: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire.
+RUNS_AT_ONCE = 4
+#: Deletions held back until what is new has been shown, so that a moved file is renamed, not copied.
+REMOVALS_HELD_MAX = 20_000
+
+# --- node ----------------------------------------------------------------------------------------
+#: Seconds until a connection to a device that shares no drive with us is ended.
+STRANGER_SECONDS = 20
+#: Links at once; beyond it only members are let in.
+LINKS_MAX = 256
+#: Seconds between two looks at who is to be connected to and what is to be passed on.
+CONNECTIONS_SECONDS = 0.1
+#: Seconds until a drive that failed is tried again, and between looks whether its folder is back.
+DRIVE_RETRY_SECONDS = 30
+ROOT_POLL_SECONDS = 2
+#: Seconds between two notes of our own frontier outside the folder.
+MARKS_SECONDS = 30
+#: Seconds that `join` waits for an answer before it goes on in the background.
+JOIN_WAIT_SECONDS = 15
+#: Seconds between two rounds of asking those who may let us in.
+JOIN_RETRY_SECONDS = 1

@@ -1,0 +1,1 @@
+"""The values: record, version vector, heads, manifest, hybrid clock, portable paths, problems."""

@@ -1,0 +1,67 @@
+"""Portable drive-relative paths.
+
+A path is UTF-8 text, its names separated by ``/``, relative to the drive's root, which itself is the
+empty path. The same rules hold for a name found on disk and for one that a peer sends.
+"""
+
+from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
+
+#: The drive's own folder at the root; no record may name it, whatever the case of its letters.
+STATE_DIRECTORY = ".p2pdrive"
+#: The file at the root with a person's ignore rules; it is synced like any other.
+IGNORE_FILE = ".p2pdriveignore"
+
+
+def refusal(path: str) -> str | None:
+    """Why ``path`` may not be in a drive, in words; None where it may."""
+    try:
+        encoded = path.encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8"
+    if not encoded:
+        return "the path is empty"
+    if len(encoded) > PATH_BYTES_MAX:
+        return f"the path is longer than {PATH_BYTES_MAX} bytes"
+    if "\0" in path:
+        return "its name contains a NUL"
+    for name in path.split("/"):
+        if name in ("", ".", ".."):
+            return "the path is absolute, or has an empty, '.' or '..' part"
+        if len(name.encode()) > NAME_BYTES_MAX:
+            return f"a name is longer than {NAME_BYTES_MAX} bytes"
+    if path.split("/", 1)[0].casefold() == STATE_DIRECTORY:
+        return f"{STATE_DIRECTORY} is p2pdrive's own"
+    return None
+
+
+def key(path: str) -> bytes:
+    """Sort key: a directory is directly followed by all that is in it (``/`` sorts lowest)."""
+    return path.encode().replace(b"/", b"\0")
+
+
+def from_key(value: bytes) -> str:
+    """The path of a sort key."""
+    return value.replace(b"\0", b"/").decode()
+
+
+def parent(path: str) -> str:
+    """The directory that holds ``path``; the empty path for one at the root."""
+    return path.rpartition("/")[0]
+
+
+def name(path: str) -> str:
+    """The last part of ``path``."""
+    return path.rpartition("/")[2]
+
+
+def join(directory: str, child: str) -> str:
+    """The path of ``child`` in ``directory``."""
+    return f"{directory}/{child}" if directory else child
+
+
+def ancestors(path: str) -> list[str]:
+    """The directories above ``path``, nearest first, the root left out."""
+    found = []
+    while path := parent(path):
+        found.append(path)
+    return found

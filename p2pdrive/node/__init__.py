@@ -1,0 +1,1 @@
+"""One running p2pdrive: the nursery tree, its home on disk, and its status."""

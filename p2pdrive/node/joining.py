@@ -1,0 +1,99 @@
+"""Becoming a member: finding someone who lets us in, and making the folder a replica of the drive."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+
+import trio
+
+from p2pdrive.engine.replica import create, is_drive
+from p2pdrive.engine.services import Services
+from p2pdrive.errors import InviteError, P2PDriveError
+from p2pdrive.limits import JOIN_RETRY_SECONDS
+from p2pdrive.model.genesis import Genesis
+from p2pdrive.net.discovery import Discovery
+from p2pdrive.net.link import Link
+from p2pdrive.net.stream import ByteStream
+from p2pdrive.node.connections import Connections
+from p2pdrive.node.dialler import Dial
+from p2pdrive.secure.handshake import Handshake
+from p2pdrive.secure.invite import Invite
+
+log = logging.getLogger(__name__)
+
+
+class Joining:
+    """One join under way. ``outcome`` is set when it ended; ``refusal`` is why, None where it worked.
+
+    ``trouble`` says why it has not ended yet.
+    """
+
+    def __init__(
+        self,
+        invite: Invite,
+        path: str,
+        services: Services,
+        connections: Connections,
+        discovery: Discovery,
+        dial: Dial,
+        joined: Callable[["Joining"], Awaitable[None]],
+    ) -> None:
+        self.invite = invite
+        self.path = path
+        self.outcome = trio.Event()
+        self.refusal: InviteError | None = None
+        self.trouble = "looking for a member of the drive."
+        self._services = services
+        self._connections = connections
+        self._discovery = discovery
+        self._dial = dial
+        self._joined = joined
+
+    async def run(self, nursery: trio.Nursery) -> None:
+        """Try until it worked or was refused; links that it opened go on in ``nursery``."""
+        while not self.outcome.is_set():
+            for addresses in self._candidates():
+                try:
+                    await self._try(addresses, nursery)
+                except InviteError as refusal:
+                    self.refusal = refusal
+                    self.outcome.set()
+                except (P2PDriveError, trio.BrokenResourceError) as error:
+                    self.trouble = f"no member has let this device in yet: {error}"
+                    log.info("joining %s: %s", self.path, error)
+                if self.outcome.is_set():
+                    break
+            else:
+                await trio.sleep(JOIN_RETRY_SECONDS)
+        await self._joined(self)
+
+    def _candidates(self) -> list[Sequence[str]]:
+        found = [each.addresses for each in self._discovery.known() if self.invite.drive in each.drives]
+        return [addresses for addresses in (self.invite.addresses, *found) if addresses]
+
+    async def _try(self, addresses: Sequence[str], nursery: trio.Nursery) -> None:
+        stream = await self._dial(addresses)
+        handshake = Handshake.initiate(self._services.identity, self._services.random, self.invite)
+        link = await nursery.start(self._serve, stream, handshake)
+        if link is None:
+            raise P2PDriveError("whoever answered does not know the invite")
+        raw = await self._connections.ask_to_join(link, self.invite)
+        genesis = Genesis.decode(raw)
+        if genesis.drive != self.invite.drive:
+            raise P2PDriveError("whoever answered sent another drive")
+        if not is_drive(self.path):
+            await self._services.offload(create, self.path, genesis, self._services, True)
+        self.outcome.set()
+
+    async def _serve(
+        self, stream: ByteStream, handshake: Handshake, *, task_status: trio.TaskStatus[Link | None]
+    ) -> None:
+        """Run the link, which lives on after the join; ``started`` with None where none came to be."""
+        opened: list[Link] = []
+
+        def begin(link: Link) -> None:
+            opened.append(link)
+            task_status.started(link)
+
+        await self._connections.serve(stream, handshake, initiated=True, began=begin)
+        if not opened:
+            task_status.started(None)

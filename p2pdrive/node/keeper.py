@@ -1,0 +1,126 @@
+"""Keeping one registered drive at work: opens it, runs it, and waits where its folder or index is not well.
+
+A drive's failure is this drive's alone: it is reported, and tried again.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+import trio
+
+from p2pdrive.engine.drive import Drive
+from p2pdrive.engine.replica import Replica, check_format
+from p2pdrive.engine.services import Services
+from p2pdrive.engine.status import DriveState
+from p2pdrive.errors import RootMissing, WorldError
+from p2pdrive.limits import DRIVE_RETRY_SECONDS, MARKS_SECONDS, ROOT_POLL_SECONDS
+
+log = logging.getLogger(__name__)
+
+Marks = Mapping[bytes, tuple[int, bytes]]
+
+
+class Keeper:
+    """One drive of this node. ``drive`` is set while it is open; else ``state`` and ``trouble`` say why.
+
+    ``marks`` are what the home remembers of our own actors; ``save_marks`` is called with what they became.
+    ``moved`` is called when the drive opened, closed, or its status may have changed.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        drive: bytes,
+        services: Services,
+        marks: Marks,
+        save_marks: Callable[[Marks], None],
+        moved: Callable[[], None],
+    ) -> None:
+        self.path = path
+        self.id = drive
+        self.name = ""
+        self.drive: Drive | None = None
+        self.state = DriveState.SCANNING
+        self.trouble = ""
+        self.trouble_since_ns = 0
+        self._services = services
+        self._marks = marks
+        self._save_marks = save_marks
+        self._moved = moved
+
+    async def run(self) -> None:
+        """Keep the drive at work until cancelled; never raises what is wrong with it."""
+        while True:
+            try:
+                await self._work()
+            except* RootMissing as group:
+                self._note(DriveState.OFFLINE, _first(group))
+            except* WorldError as group:
+                self._note(DriveState.ERROR, _first(group))
+            except* Exception as group:  # noqa: BLE001 - a bug in one drive must not stop the others
+                log.exception("drive %s: unexpected failure", self.path, exc_info=group)
+                what = f"p2pdrive failed unexpectedly: {_first(group)!r}. Please report it; it is tried again."
+                self._note(DriveState.ERROR, RuntimeError(what))
+            if self.state is DriveState.OFFLINE:
+                await self._until_root_is_back()
+            else:
+                await trio.sleep(DRIVE_RETRY_SECONDS)
+
+    async def _work(self) -> None:
+        replica = await self._services.offload(Replica, self.path, self._services, self._marks)
+        try:
+            self.name = replica.genesis.name
+            if replica.drive != self.id:
+                raise WorldError(
+                    f"{self.path} holds another drive than the one registered here. Leave it, and join again."
+                )
+            self.drive = Drive(replica, self._moved)
+            self._moved()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._remember, replica)
+                nursery.start_soon(self.drive.run)
+        finally:
+            self.drive = None
+            with trio.CancelScope(shield=True):
+                self._marks = await self._services.offload(_close, replica, self._marks)
+            self._save_marks(self._marks)
+            self._moved()
+
+    async def _remember(self, replica: Replica) -> None:
+        """Note our frontier outside the folder, so that an older folder is recognised as restored."""
+        while True:
+            self._marks = await self._services.offload(replica.marks)
+            self._save_marks(self._marks)
+            await trio.sleep(MARKS_SECONDS)
+
+    async def _until_root_is_back(self) -> None:
+        while True:
+            await trio.sleep(ROOT_POLL_SECONDS)
+            try:
+                await self._services.offload(check_format, self.path)
+            except WorldError:
+                continue
+            return
+
+    def _note(self, state: DriveState, error: BaseException) -> None:
+        if (state, str(error)) != (self.state, self.trouble):
+            log.warning("drive %s is %s: %s", self.path, state, error)
+            self.trouble_since_ns = self._services.now_ns()
+        self.state, self.trouble = state, str(error)
+        self._moved()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _close(replica: Replica, marks: Marks) -> Marks:
+    try:
+        return replica.marks()
+    except WorldError:
+        return marks
+    finally:
+        replica.close()

@@ -1,0 +1,1 @@
+"""Decisions as pure functions: what to show, what to publish, who wins, which block from whom."""

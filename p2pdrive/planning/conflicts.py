@@ -1,0 +1,58 @@
+"""Who wins a path, what that stands for, and what the losers' copies are called."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from p2pdrive.limits import NAME_BYTES_MAX
+from p2pdrive.model import paths
+from p2pdrive.model.heads import Heads, rank, winner
+from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind, Record
+from p2pdrive.model.vector import joined
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the heads of a path say that the folder shows.
+
+    ``content`` at the path itself; ``seen`` is the vector that an edit of it has seen: all heads of that
+    same content, and the deletions that lost to it. ``losers`` are the live heads with other contents,
+    one a content, each to be shown as a copy beside the path.
+    """
+
+    content: Content
+    seen: Mapping[bytes, int]
+    losers: tuple[Record, ...]
+    moved_from: str = ""
+
+
+def judge(heads: Heads, live_child: bool) -> Verdict:
+    """The verdict over ``heads``; a path with a live child below it is a directory, whatever its heads say."""
+    best = winner(heads)
+    content = best.content if best is not None else DELETED
+    if live_child and content.kind is not Kind.DIRECTORY:
+        content = DIRECTORY
+    covered = [head for head in heads if not head.content.live or head.content.identity == content.identity]
+    losers: dict[object, Record] = {}
+    for head in sorted(heads, key=rank, reverse=True):
+        if head not in covered:
+            losers.setdefault(head.content.identity, head)
+    seen = joined(head.vector for head in covered)
+    moved_from = best.moved_from if best is not None and best in covered else ""
+    return Verdict(content, seen, tuple(losers.values()), moved_from)
+
+
+def copy_path(loser: Record, device_name: str) -> str:
+    """Where a losing head is shown: ``report (conflict 3f9a2c1b from anna-laptop).docx``.
+
+    It depends on the losing record (and the device name that its batch carries) alone, so that every node
+    shows the same.
+    """
+    directory, name = paths.parent(loser.path), paths.name(loser.path)
+    stem, dot, suffix = name.rpartition(".")
+    if not stem or len(suffix.encode()) > 32:
+        stem, dot, suffix = name, "", ""
+    label = "".join("_" if letter in '/\\:*?"<>|' or ord(letter) < 32 else letter for letter in device_name)
+    mark = f" (conflict {loser.digest.hex()[:8]} from {label})"
+    room = NAME_BYTES_MAX - len(f"{mark}{dot}{suffix}".encode())
+    stem = stem.encode()[:room].decode(errors="ignore")
+    return paths.join(directory, f"{stem}{mark}{dot}{suffix}")

@@ -1,0 +1,162 @@
+"""Heads + what the index last materialised + what is on disk → plan. The heart of p2pdrive; pure.
+
+The caller carries out a plan's ``Publish`` actions, judges the heads again and reconciles again, until
+no ``Publish`` is left (one round: a published change is what the disk shows). ``Show`` actions then make
+the folder equal to the verdict. A plan for a state that it has led to is empty.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from p2pdrive.model import clock
+from p2pdrive.model.heads import Heads
+from p2pdrive.model.record import Content, Kind, Record
+from p2pdrive.model.vector import joined
+from p2pdrive.planning.conflicts import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What the index says the folder showed: ``content``, for the records that ``seen`` covers."""
+
+    content: Content
+    seen: Mapping[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a decision about one path depends on.
+
+    ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is given only while a folder is being
+    adopted (after a join, a restore or a copy): the vector of the version that ``disk`` equals, if any.
+    """
+
+    path: str
+    heads: Heads
+    verdict: Verdict
+    base: Base | None
+    disk: Content
+    may_write: bool
+    past: Mapping[bytes, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """A person changed ``path`` to ``content`` having seen ``seen``. ``clock`` where older than now."""
+
+    path: str
+    content: Content
+    seen: Mapping[bytes, int]
+    clock: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """The disk shows ``content`` already: note that it stands for ``seen``."""
+
+    path: str
+    content: Content
+    seen: Mapping[bytes, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Make the folder show the verdict. ``aside`` is a loser that the disk holds now: the file becomes its
+    copy. ``keep`` says that what is on disk is a local change that may not be published: it is kept beside."""
+
+    path: str
+    verdict: Verdict
+    aside: Record | None = None
+    keep: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A local change that this device may not publish; it stays as it is."""
+
+    path: str
+    what: str
+
+
+Action = Publish | Adopt | Show | Blocked
+
+
+def reconcile(now: Situation) -> Action | None:
+    """What to do about one path; None where the folder shows what the heads say, and the index knows it."""
+    base, disk, verdict = now.base, now.disk, now.verdict
+    if base is None and disk.live and now.past is not None:
+        base = Base(disk, now.past)  # an older version, brought along: no edit
+    if not _changed(base, disk):
+        return _remote(now, base)
+    if disk.identity == verdict.content.identity:
+        edited = base is not None and base.content.identity == disk.identity
+        if edited and disk.kind is Kind.FILE and now.may_write:
+            assert base is not None
+            return Publish(now.path, disk, base.seen)  # its time or exec bit
+        return _settle(now)
+    if base is None and any(loser.content.identity == disk.identity for loser in verdict.losers):
+        return _show(now)
+    if not now.may_write:
+        return _refuse(now, base)
+    if base is not None:
+        return Publish(now.path, disk, base.seen)
+    deletions = joined(head.vector for head in now.heads if not head.content.live)
+    merging = any(head.content.live for head in now.heads)
+    return Publish(now.path, disk, deletions, _age(disk) if merging else None)
+
+
+def _remote(now: Situation, base: Base | None) -> Action | None:
+    """The disk is as the index says: only the heads can ask for something."""
+    content = now.verdict.content
+    if base is None:
+        return _show(now) if content.live else None
+    if base.content.identity != content.identity:
+        return _show(now)
+    known = now.base is not None and dict(base.seen) == dict(now.verdict.seen)
+    return None if known else _settle(now)
+
+
+def _settle(now: Situation) -> Action:
+    """The disk has the right content; perhaps not its time or exec bit."""
+    wanted, disk = now.verdict.content, now.disk
+    same = (wanted.executable, wanted.mtime_ns) == (disk.executable, disk.mtime_ns)
+    if same or wanted.kind is not Kind.FILE:
+        return Adopt(now.path, disk, now.verdict.seen)
+    return _show(now)
+
+
+def _show(now: Situation) -> Show:
+    aside = next((lost for lost in now.verdict.losers if lost.content.identity == now.disk.identity), None)
+    return Show(now.path, now.verdict, aside if now.disk.live else None)
+
+
+def _refuse(now: Situation, base: Base | None) -> Action:
+    """A viewer's local change: never published, never lost, and no obstacle to what others write."""
+    wanted = now.verdict.content
+    if not now.disk.live or now.disk.kind is Kind.DIRECTORY:
+        return _show(now) if wanted.live else Blocked(now.path, _VIEWER)
+    if wanted.live and (base is None or base.content.identity != wanted.identity):
+        return Show(now.path, now.verdict, keep=True)
+    return Blocked(now.path, _VIEWER)
+
+
+_VIEWER = (
+    "changed here, but this device is a viewer of the drive: the change stays on this device alone. "
+    "Ask an admin for the editor role to share it."
+)
+
+
+def _changed(base: Base | None, disk: Content) -> bool:
+    if base is None:
+        return disk.live
+    if base.content.identity != disk.identity:
+        return True
+    return disk.kind is Kind.FILE and (base.content.executable, base.content.mtime_ns) != (
+        disk.executable,
+        disk.mtime_ns,
+    )
+
+
+def _age(disk: Content) -> int:
+    """A file found while merging is as old as it says, so that the newest of two wins."""
+    return clock.from_milliseconds(disk.mtime_ns // 1_000_000)

@@ -1,0 +1,220 @@
+"""People who write while we replace, and kills in between: no content is ever lost."""
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from p2pdrive.errors import Changed
+from p2pdrive.folder.files import Stat
+from p2pdrive.folder.local import LocalFiles
+from p2pdrive.folder.syscalls import SystemCalls
+
+STEPS_MAX = 30
+
+
+class Stepping(SystemCalls):
+    """Calls ``step`` before each change that is made through it, and before what was taken is judged."""
+
+    def __init__(self, modern: bool) -> None:
+        super().__init__(beneath=modern, renames=modern, sync_all=modern, leases=modern)
+        self.step: Callable[[], None] = lambda: None
+
+    def rename_new(self, source_fd: int, source: str, target_fd: int, target: str) -> None:
+        self.step()
+        super().rename_new(source_fd, source, target_fd, target)
+        self.step()
+
+    def exchange(self, one_fd: int, one: str, other_fd: int, other: str) -> bool:
+        self.step()
+        done = super().exchange(one_fd, one, other_fd, other)
+        self.step()
+        return done
+
+    def move_new(self, source_fd: int, source: str, target_fd: int, target: str) -> bool:
+        self.step()
+        done = super().move_new(source_fd, source, target_fd, target)
+        self.step()
+        return done
+
+    def being_written(self, directory: int, name: str) -> bool:
+        self.step()
+        return super().being_written(directory, name)
+
+
+def contents(root: Path) -> list[bytes]:
+    """Of all files, wherever they are."""
+    return [path.read_bytes() for path in root.rglob("*") if path.is_file() and not path.is_symlink()]
+
+
+def prepared(root: Path, calls: SystemCalls) -> tuple[LocalFiles, Stat]:
+    files = LocalFiles(root, calls)
+    (root / "f").write_bytes(b"old")
+    with files.open_temporary("received", 3) as handle:
+        handle.pwrite(b"new", 0)
+    files.finish_temporary("received", 1, False)
+    expected = files.stat("f")
+    assert expected is not None
+    return files, expected
+
+
+def operations(files: LocalFiles, expected: Stat) -> dict[str, Callable[[], object]]:
+    return {
+        "replace": lambda: files.publish("received", "f", expected),
+        "remove": lambda: files.remove("f", expected),
+        "move": lambda: files.move("f", "g", expected),
+    }
+
+
+def edit_in_place(path: Path) -> None:
+    path.write_bytes(b"edit")
+
+
+def edit_by_rename(path: Path) -> None:
+    path.with_name("saved").write_bytes(b"edit")
+    path.with_name("saved").rename(path)
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("edit", [edit_in_place, edit_by_rename])
+@pytest.mark.parametrize("operation", ["replace", "remove", "move"])
+def test_edit_at_any_step_survives(
+    root: Path, operation: str, edit: Callable[[Path], None], modern: bool
+) -> None:
+    step = 0
+    seen = STEPS_MAX
+    while step < seen:
+        calls = Stepping(modern)
+        files, expected = prepared(root, calls)
+        taken = 0
+
+        def count(at: int = step) -> None:
+            nonlocal taken
+            if taken == at:
+                edit(root / "f")
+            taken += 1
+
+        calls.step = count
+        with suppress(Changed):
+            operations(files, expected)[operation]()
+        assert b"edit" in contents(root), f"lost at step {step}"
+        if (root / "f").exists():
+            assert (root / "f").read_bytes() in (b"old", b"edit", b"new")
+        seen = taken
+        step += 1
+        files.close()
+        for path in [*root.glob("*"), *root.glob(".p2pdrive/tmp/*")]:
+            if path.is_file():
+                path.unlink()
+    assert 0 < step < STEPS_MAX
+
+
+@pytest.mark.parametrize("modern", [True, False])
+@pytest.mark.parametrize("operation", ["replace", "remove", "move"])
+def test_kill_at_any_step_leaves_both_versions_somewhere(root: Path, operation: str, modern: bool) -> None:
+    for step in range(STEPS_MAX):
+        calls = Stepping(modern)
+        files, expected = prepared(root, calls)
+        killed = run_killed(operations(files, expected)[operation], calls, step)
+        files.close()
+        reopened = LocalFiles(root, calls)
+        assert b"old" in contents(root)
+        if operation == "replace":
+            assert b"new" in contents(root)
+        if modern and operation == "replace":
+            assert (root / "f").read_bytes() in (b"old", b"new")
+        if not (root / "f").exists() and not (root / "g").exists():
+            assert "f" in [displaced.path for displaced in reopened.displaced()]
+        # The next run goes on where this one was cut, and writes to no file that has a place.
+        before = {path.name: path.read_bytes() for path in root.glob("?")}
+        with reopened.open_temporary("received", 3) as handle:
+            handle.pwrite(b"xyz", 0)
+        assert {path.name: path.read_bytes() for path in root.glob("?")} == before
+        assert all(reopened.stat(name) for name in before)
+        reopened.close()
+        for path in [*root.glob("*"), *root.glob(".p2pdrive/tmp/*")]:
+            if path.is_file():
+                path.unlink()
+        if not killed:
+            assert step > 0
+            return
+    pytest.fail("the operation has no end")
+
+
+def run_killed(operation: Callable[[], object], calls: Stepping, step: int) -> bool:
+    """Run in a process that ends at once at its ``step``-th step; whether it came to that."""
+    child = os.fork()
+    if child == 0:
+        left = step
+
+        def end() -> None:
+            nonlocal left
+            if left == 0:
+                os._exit(9)
+            left -= 1
+
+        calls.step = end
+        try:
+            operation()
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+
+
+@pytest.mark.skipif(not SystemCalls.detect().leases, reason="this platform cannot tell who writes")
+@pytest.mark.parametrize("operation", ["replace", "remove"])
+def test_file_that_is_being_written_stays(root: Path, operation: str) -> None:
+    files, expected = prepared(root, SystemCalls.detect())
+    with (root / "f").open("r+b") as writer:
+        with pytest.raises(Changed):
+            operations(files, expected)[operation]()
+        writer.write(b"and more")
+    assert (root / "f").read_bytes() == b"and more"
+    assert files.displaced() == []
+    assert files.temporaries() == ["received"]
+    files.close()
+
+
+@pytest.mark.skipif(not SystemCalls.detect().leases, reason="this platform cannot tell who writes")
+def test_metadata_of_a_file_that_is_being_written_stays(root: Path) -> None:
+    files, expected = prepared(root, SystemCalls.detect())
+    with (root / "f").open("r+b"), pytest.raises(Changed):
+        files.set_metadata("f", 1, True, expected)
+    assert files.stat("f") == expected
+    files.close()
+
+
+def test_edit_of_the_new_version_during_the_undo_is_kept(root: Path) -> None:
+    calls = Stepping(modern=True)
+    files, expected = prepared(root, calls)
+    edits = iter([b"first edit", b"second edit"])
+
+    def edit() -> None:
+        if (root / "f").read_bytes() in (b"old", b"new") and (text := next(edits, None)) is not None:
+            (root / "saved").write_bytes(text)
+            (root / "saved").rename(root / "f")
+
+    calls.step = edit
+    with pytest.raises(Changed):
+        files.publish("received", "f", expected)
+    assert {b"first edit", b"second edit"} <= set(contents(root))
+    files.close()
+
+
+def test_name_taken_again_while_the_old_version_steps_aside(root: Path) -> None:
+    calls = Stepping(modern=False)
+    files, expected = prepared(root, calls)
+
+    def take() -> None:
+        if not (root / "f").exists():
+            (root / "f").write_bytes(b"newcomer")
+
+    calls.step = take
+    with pytest.raises(Changed):
+        files.publish("received", "f", expected)
+    assert (root / "f").read_bytes() == b"newcomer"
+    assert [displaced.path for displaced in files.displaced()] == ["f"]
+    assert sorted(contents(root)) == [b"new", b"newcomer", b"old"]
+    files.close()
