@@ -25,6 +25,12 @@ MANIFEST_BLOCKS_MAX = 4 * MIB
 #: Milliseconds that a peer's clock may lead ours before we stop following it (one day).
 CLOCK_LEAD_MS_MAX = 24 * 3600 * 1000
 
+# --- index ---------------------------------------------------------------------------------------
+#: Connections kept for the next reader of a drive's index; each may hold 8 MB of it in memory.
+READERS_IDLE_MAX = 4
+#: Paths named in one statement.
+NAMED_AT_ONCE = 512
+
 # --- blocks --------------------------------------------------------------------------------------
 #: Bytes of the largest block that any drive's chunking may choose; a frame carries at least one.
 BLOCK_BYTES_MAX = MIB
@@ -207,3 +213,6 @@ MARKS_SECONDS = 30
 JOIN_WAIT_SECONDS = 15
 #: Seconds between two rounds of asking those who may let us in.
 JOIN_RETRY_SECONDS = 1
+#: Seconds for which a thread may keep the interpreter from another that wants it. Work in threads makes many
+#: short calls that let go of it; at Python's 5 ms each of them would cost that much beside a busy thread.
+SWITCH_SECONDS = 0.0005

@@ -133,7 +133,15 @@ class Store:
 
     def borrow(self, connection: Connection, entry: int, manifest: Manifest) -> None:
         """Read the manifest's blocks from this entry's file too; within the caller's transaction."""
-        rows = ((block, entry, offset, length) for offset, length, block in _distinct_ranges(manifest))
+        self.borrow_all(connection, [(entry, manifest)])
+
+    def borrow_all(self, connection: Connection, borrowed: Iterable[tuple[int, Manifest]]) -> None:
+        """``borrow`` for many entries."""
+        rows = (
+            (block, entry, offset, length)
+            for entry, manifest in borrowed
+            for offset, length, block in _distinct_ranges(manifest)
+        )
         connection.executemany("INSERT OR REPLACE INTO borrowed VALUES (?, ?, ?, ?)", rows)
 
     def unborrow(self, connection: Connection, entry: int) -> None:

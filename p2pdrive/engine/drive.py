@@ -18,9 +18,8 @@ from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.errors import LinkClosed
-from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.log import Ingested
-from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS
+from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS, SCAN_STEP_PATHS
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -43,7 +42,12 @@ class Drive:
         self._offload = replica.services.offload
         self.exchange = Exchange(replica, self._ingested, self._moved)
         self.materialiser = Materialiser(
-            replica, self.exchange.sources, self.problems, self._look_again_soon, self._progressed
+            replica,
+            self.exchange.sources,
+            self.problems,
+            self._look_again_soon,
+            self._progressed,
+            lambda: self.informed,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
         self._being_written: set[str] = set()
@@ -106,11 +110,17 @@ class Drive:
         """Whether all local changes that we know of are recorded."""
         return self.scanned and not self._changed_paths and not self._observing and not self._being_written
 
+    @property
+    def informed(self) -> bool:
+        """Whether what is found here may be published: for a folder being adopted, what others know comes
+        first."""
+        if not self.replica.adopting or self.exchange.caught_up.is_set():
+            return True
+        return not self.exchange.standing.members.keys() - {self.replica.services.identity.device}
+
     # --- a local edit
 
     async def _watch(self) -> None:
-        if self.replica.adopting and len(self.exchange.standing.members) > 1:
-            await self.exchange.caught_up.wait()  # what others know comes before what is found here
         async with aclosing(self.replica.services.watch(self.replica.root)) as changes:
             async for paths in changes:
                 self._look_at(paths)
@@ -128,16 +138,20 @@ class Drive:
     async def _observe(self) -> None:
         while True:
             await self._to_look.wait()
+            while not self.informed:
+                await self.exchange.caught_up.wait()
             self._to_look = trio.Event()
             self._observing = True
+            adopting, knowledge = self.replica.adopting, self.exchange.caught_up
             named, self._changed_paths = self._changed_paths, {}
-            if IGNORE_FILE in named or self.replica.adopting:
+            if (IGNORE_FILE in named or "" in named) and await self._reload_ignore():
                 named = {"": None}
-                await self._reload_ignore()
+            if adopting:
+                named = {"": None}
             if "" in named:
                 await self._look_into("")
                 self.scanned = True
-                if self.replica.adopting:
+                if adopting and self.exchange.caught_up is knowledge:
                     await self._offload(self.replica.adopted)
             else:
                 await self._look_at_named(list(named))
@@ -145,10 +159,14 @@ class Drive:
             self._progressed()
 
     async def _look_at_named(self, named: list[str]) -> None:
-        """What is there before what is gone, so that a renamed file is met under its new name first."""
+        """What is there before what is gone, so that a renamed file is met under its new name first.
+
+        Of what is gone, conflict copies come first: whoever removed one saw what was beside it.
+        """
         there, gone = await self._offload(self._sort, named)
         files = [path for path, is_directory in there if not is_directory]
-        await self._settle(files)
+        for at in range(0, len(files), SCAN_STEP_PATHS):
+            await self._settle(await self.materialiser.changed_of(files[at : at + SCAN_STEP_PATHS]))
         for path, is_directory in there:
             if is_directory:
                 await self._look_into(path)
@@ -164,7 +182,9 @@ class Drive:
                 gone.append(item)
             else:
                 there.append((item, found.kind.name == "DIRECTORY"))
-        return there, gone
+        with self.replica.reading() as log:
+            copies = {path for path, entry in log.entries.get_many(gone).items() if entry.view is not None}
+        return there, sorted(gone, key=lambda path: path not in copies)
 
     async def _look_into(self, start: str) -> None:
         """Compare ``start`` and all that is in it with the index, and settle what differs."""
@@ -181,16 +201,14 @@ class Drive:
             if await self.materialiser.settle(paths[at : at + PLAN_PATHS_MAX]):
                 self.exchange.announce()
 
-    async def _reload_ignore(self) -> None:
-        """The rules changed: what they hid may have to be shown, and what they show may be hidden."""
-        self.replica.ignore = await self._offload(Ignore.load, self.replica.files)
-        await self._offload(self._mark_all)
+    async def _reload_ignore(self) -> bool:
+        """Whether the rules changed: what they hid may have to be shown, and what they show may be hidden."""
+        changed = await self._offload(self.replica.reload_ignore)
         for problem in self.replica.ignore.problems:
             self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
-
-    def _mark_all(self) -> None:
-        with self.replica.writing() as log:
-            log.mark_all_unshown()
+        if changed:
+            self.materialiser.wake()
+        return changed
 
     async def _look_at_what_is_written(self) -> None:
         while True:
@@ -219,6 +237,7 @@ class Drive:
             problem = Problem("", f"actor {actor.hex()[:8]} {_FORK}")
             self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
         if result.own_forks:
+            self.exchange.fall_behind()
             await self._offload(self.replica.start_afresh)
             self._look_at([""])
         self.exchange.announce()

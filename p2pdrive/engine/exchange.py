@@ -100,6 +100,10 @@ class Exchange:
         else:
             serve(self._replica, link, message)
 
+    def fall_behind(self) -> None:
+        """Our own log was dropped, and what members hold of it must be pulled first."""
+        self.caught_up = trio.Event()
+
     def members(self) -> list[Peer]:
         """The peers that are members and have announced themselves."""
         known = self.standing.members
@@ -177,14 +181,18 @@ class Exchange:
             if after is None:
                 break
             answer = await peer.link.ask(Pull(peer.link.tag(self._replica.drive), 0, after))
-            result = await offload(self._ingest, answer)
+            result, refusal = await offload(self._ingest, answer)
             if result.records or result.forked or result.own_forks:
                 self._forget_fruitless(result)
                 await self._ingested(result)
             elif not answer.more:
                 peer.fruitless = announced
-        if peer.frontier is not None and peer.link.device in self.standing.members:
-            self.caught_up.set()
+            if refusal is not None:
+                raise refusal
+        if not self.caught_up.is_set():
+            await self.look()
+            if peer.frontier is not None and peer.link.device in self.standing.members:
+                self.caught_up.set()
 
     def _forget_fruitless(self, result: Ingested) -> None:
         if result.membership:
@@ -212,7 +220,8 @@ class Exchange:
                     wanted = True
         return tuple(sorted(after.items())) if wanted else None
 
-    def _ingest(self, answer: Batches) -> Ingested:
+    def _ingest(self, answer: Batches) -> tuple[Ingested, RecordRefused | None]:
+        """Take in batches up to the first that is refused; what came before it stays."""
         payload = memoryview(answer.payload)
         result = Ingested()
         refusal: RecordRefused | None = None
@@ -223,13 +232,11 @@ class Exchange:
                 try:
                     log.ingest(Batch.decode(payload[offset : offset + size]), result, directories)
                 except RecordRefused as error:
-                    refusal = error  # what came before it stays
+                    refusal = error
                     break
                 offset += size
             self._replica.author.clock.follow(result.clock, self._replica.services.now_ms())
-        if refusal is not None:
-            raise refusal
-        return result
+        return result, refusal
 
 
 def _within(part: Frontier, whole: Frontier) -> bool:

@@ -6,7 +6,7 @@ import trio
 
 from p2pdrive.engine.gather import Gathering, Want
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.settle import Task
+from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import LinkClosed, ProtocolViolation
 from p2pdrive.index.manifests import Manifests as HeldManifests
 from p2pdrive.limits import REQUEST_MANIFESTS_MAX
@@ -181,7 +181,7 @@ class _Transfer:
         wrong = await self._replica.services.offload(self._gathering.deliver, pieces)
         for block, _ in pieces:
             if block not in wrong:
-                self._fetching.arrived(link, block)
+                self._fetching.arrived(block)
         for block in (*wrong, *(blocks[index] for index in answer.missing)):
             self._fetching.lacks(link, block)
         self._tell()

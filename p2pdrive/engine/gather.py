@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.settle import Task
+from p2pdrive.engine.tasks import Task
 from p2pdrive.engine.show import temporary_name
 from p2pdrive.errors import WorldError
 from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES
@@ -25,7 +25,7 @@ class Want:
     @property
     def name(self) -> str:
         """The temporary that it is gathered in."""
-        return temporary_name(self.task.path, self.task.content)
+        return temporary_name(self.task)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,8 @@ class Gathering:
         """
         for number, want in enumerate(self.wants):
             try:
-                self._replica.files.open_temporary(want.name, want.task.content.size).close()
+                if not len(want.manifest):
+                    self._replica.files.open_temporary(want.name, 0).close()
                 present = self._present(want) if want.name in earlier else frozenset()
             except WorldError as error:
                 self.failed[number] = str(error)

@@ -11,9 +11,11 @@ import trio
 from p2pdrive.engine.fetch import Fetcher
 from p2pdrive.engine.problems import Problems
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.settle import Settled, Settler, Task
+from p2pdrive.engine.settle import Settler
+from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, REMOVALS_HELD_MAX, RUNS_AT_ONCE
+from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
 
@@ -21,8 +23,8 @@ from p2pdrive.net.link import Link
 class Materialiser:
     """The one place of a drive that settles paths and changes the folder.
 
-    ``look_again(paths, soon)`` is called with paths that changed under our hands; ``changed`` after every
-    step forward.
+    ``look_again(paths)`` is called with paths that changed under our hands; ``changed`` after every step
+    forward. While not ``informed`` nothing is published.
     """
 
     def __init__(
@@ -32,11 +34,12 @@ class Materialiser:
         problems: Problems,
         look_again: Callable[[Iterable[str]], None],
         changed: Callable[[], None],
+        informed: Callable[[], bool],
     ) -> None:
         self._replica = replica
         self._offload = replica.services.offload
         self._fetcher = Fetcher(replica, links)
-        self._settler = Settler(replica)
+        self._settler = Settler(replica, informed)
         self._shower = Shower(replica)
         self._problems = problems
         self._look_again = look_again
@@ -64,6 +67,10 @@ class Materialiser:
                 await self._to_do.wait()
                 self._to_do = trio.Event()
                 await self._show_all(nursery)
+
+    async def changed_of(self, paths: Sequence[str]) -> list[str]:
+        """Those of ``paths`` that may have to be settled; most that the watcher names we changed ourselves."""
+        return await self._offload(self._settler.changed, paths)
 
     async def settle(self, paths: Sequence[str]) -> int:
         """Settle paths that the folder may have changed; returns the number of records published."""
@@ -105,7 +112,8 @@ class Materialiser:
         async with self._one_at_a_time:
             settled = await self._offload(self._settler.settle, run)
             tasks = await self._offload(with_sources, self._replica, settled.tasks)
-            tasks = [task for task in tasks if task.path not in self._showing]
+            taken = {_owner(task) for task in tasks if not self._showing.isdisjoint(_claims([task]))}
+            tasks = [task for task in tasks if _owner(task) not in taken]
             self._showing.update(_claims(tasks))
         self._note(settled)
         removals = [task for task in tasks if not task.content.live]
@@ -130,7 +138,7 @@ class Materialiser:
         self._report(shown.problems)
         for path in shown.done:
             self._problems.resolve(path)
-        self._look_again(shown.again)
+        self._look_again([*shown.again, *(path for path in shown.done if path == IGNORE_FILE)])
         if shown.done:
             self.wake()
         self._changed()
@@ -140,6 +148,8 @@ class Materialiser:
             self._problems.resolve(path)
         self._report(settled.problems)
         self._look_again(settled.again)
+        if settled.more:
+            self.wake()
         if settled.published or settled.well:
             self._changed()
 
@@ -164,6 +174,11 @@ def _claims(tasks: Iterable[Task]) -> Iterator[str]:
             yield task.moved_from
         if task.keep is not None:
             yield task.keep.path
+
+
+def _owner(task: Task) -> str:
+    """The path that the task is for: a conflict copy is for the path in conflict."""
+    return task.view.of if task.view is not None else task.path
 
 
 def _runs(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:

@@ -38,8 +38,12 @@ class Observed:
 
 
 def unchanged(entry: Entry, stat: Stat) -> bool:
-    """Whether the file is for certain what the entry says. Times of the same grain prove nothing."""
+    """Whether the path is for certain what the entry says. Times of the same grain prove nothing."""
     content = entry.content
+    if stat.kind is FileKind.DIRECTORY:
+        return content.kind is Kind.DIRECTORY
+    if stat.kind is FileKind.SYMLINK:
+        return content.kind is Kind.SYMLINK and content.target == stat.target
     return (
         content.kind is Kind.FILE
         and stat.kind is FileKind.FILE
@@ -60,6 +64,7 @@ class Observer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.owned: Blocks = []
+        self.known_directories: set[str] = set()
 
     def look(self, path: str, entry: Entry | None, log: Log) -> Observed:
         """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""

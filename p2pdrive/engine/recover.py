@@ -14,9 +14,12 @@ def recover(replica: Replica) -> None:
     content, else beside its path under a name that says so. Raises WorldError."""
     for displaced in replica.files.displaced():
         path = displaced.path or f"recovered {displaced.name[:8]}"
-        if replica.files.stat(path) is None and _publish(replica, displaced, path):
+        there = replica.files.stat(path)
+        if there is None and _publish(replica, displaced, path):
             continue
-        if _known(replica, displaced, path):
+        if there is not None and there.inode == displaced.stat.inode:
+            replica.files.discard(displaced.name)  # a second name of the same file
+        elif _known(replica, displaced, path):
             replica.files.discard(displaced.name)
         else:
             _publish_beside(replica, displaced, path)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from blake3 import blake3
+
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
@@ -69,12 +71,26 @@ class Replica:
             yield Log(connection, self.drive)
             self._set_meta("clock", self.author.clock.latest)
 
+    def reload_ignore(self) -> bool:
+        """Read the ignore rules again; True if they are not those followed before, or before a restart.
+
+        All that the heads name is to be looked at then.
+        """
+        self.ignore = Ignore.load(self.files)
+        rules = blake3("\n".join(self.ignore.lines).encode()).digest()
+        if rules == self._meta("rules"):
+            return False
+        with self.writing() as log:
+            log.mark_all_unshown()
+            self._set_meta("rules", rules)
+        return True
+
     def start_afresh(self) -> None:
         """Our actor's log has parted from what the peers hold: write under a new one (see authoring)."""
+        self.adopting = True
         with self.database.transaction() as connection:
             start_afresh(Log(connection, self.drive), drop_own=True)
             self._set_meta("adopting", 1)
-        self.adopting = True
 
     def adopted(self) -> None:
         """The folder has been scanned whole since it was joined, restored or copied."""

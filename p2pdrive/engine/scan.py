@@ -7,13 +7,11 @@ from collections.abc import Iterator
 
 from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
-from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.folder.scan import Unseen, walk
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX, SCAN_MISSING_MAX, SCAN_STEP_PATHS
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
-from p2pdrive.model.record import Kind
 
 _PAGE = 1000
 
@@ -30,6 +28,7 @@ class Scan:
         self._start = start
         self._steps = self._compare()
         self._missing: list[str] = []
+        self._missing_copies: list[str] = []
         self.problems: list[Problem] = []
 
     def step(self) -> list[str] | None:
@@ -37,11 +36,19 @@ class Scan:
         return next(self._steps, None)
 
     def take_missing(self, ended: bool) -> list[str]:
-        """What is not there any more, the inside of a directory before itself; when many, or at the end."""
-        if not ended and len(self._missing) < SCAN_MISSING_MAX:
+        """What is not there any more; when many, or at the end.
+
+        Conflict copies come first, as whoever removed one saw what was beside it; then the rest, the inside
+        of a directory before itself.
+        """
+        if not ended and len(self._missing) + len(self._missing_copies) < SCAN_MISSING_MAX:
             return []
-        taken, self._missing = self._missing[::-1], []
+        taken = self._missing_copies + self._missing[::-1]
+        self._missing, self._missing_copies = [], []
         return taken
+
+    def _miss(self, entry: Entry) -> None:
+        (self._missing if entry.view is None else self._missing_copies).append(entry.path)
 
     def _compare(self) -> Iterator[list[str]]:
         changed: list[str] = []
@@ -54,7 +61,7 @@ class Scan:
                 continue
             key = paths.key(item.path)
             while entry is not None and paths.key(entry.path) < key:
-                self._missing.append(entry.path)
+                self._miss(entry)
                 entry = next(entries, None)
             if isinstance(item, Unseen):
                 self.problems.append(item.problem)
@@ -64,7 +71,7 @@ class Scan:
             if entry is None or entry.path != item.path:
                 changed.append(item.path)
             else:
-                if _may_differ(entry, item.stat):
+                if not unchanged(entry, item.stat):
                     changed.append(item.path)
                 entry = next(entries, None)
             looked += 1
@@ -72,7 +79,7 @@ class Scan:
                 yield changed
                 changed, looked = [], 0
         while entry is not None:
-            self._missing.append(entry.path)
+            self._miss(entry)
             entry = next(entries, None)
         yield changed
 
@@ -85,15 +92,3 @@ class Scan:
             if len(page) < _PAGE:
                 return
             after = page[-1].path
-
-
-def _may_differ(entry: Entry, stat: Stat) -> bool:
-    match stat.kind:
-        case FileKind.DIRECTORY:
-            return entry.content.kind is not Kind.DIRECTORY
-        case FileKind.SYMLINK:
-            return entry.content.kind is not Kind.SYMLINK or entry.content.target != stat.target
-        case _:
-            return not unchanged(entry, stat)
-
-

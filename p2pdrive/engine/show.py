@@ -7,22 +7,23 @@ holds the old or the new version of each path, and the next start takes up what 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from blake3 import blake3
 
+from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.settle import Task
+from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
-from p2pdrive.index.entries import Entry, View
+from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
-from p2pdrive.limits import BLOCK_BYTES_MAX
+from p2pdrive.limits import BLOCK_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
-from p2pdrive.model.vector import Vector
 from p2pdrive.planning.conflicts import judge
 
 
@@ -36,18 +37,6 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Change:
-    """What the index is to say: ``path`` shows ``content`` (``stat``), or nothing."""
-
-    path: str
-    content: Content
-    vector: Vector
-    stat: Stat | None
-    view: View | None = None
-    moved_from: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class _Retired:
     """A displaced file, and the entry whose version it is."""
 
@@ -55,9 +44,14 @@ class _Retired:
     entry: Entry | None
 
 
-def temporary_name(path: str, content: Content) -> str:
-    """The temporary that gathers ``content`` for ``path``: the same after a restart."""
-    return blake3(content.root + paths.key(path)).digest()[:16].hex()
+def temporary_name(task: Task) -> str:
+    """The temporary that gathers the task's content: the same after a restart."""
+    return _temporary_name(task.content.root, task.path)
+
+
+@lru_cache(PLAN_PATHS_MAX * RUNS_AT_ONCE)
+def _temporary_name(root: bytes, path: str) -> str:
+    return blake3(root + paths.key(path)).digest()[:16].hex()
 
 
 def needs_bytes(task: Task) -> bool:
@@ -70,7 +64,7 @@ def needs_bytes(task: Task) -> bool:
 def with_sources(replica: Replica, tasks: Iterable[Task]) -> list[Task]:
     """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there."""
     with replica.reading() as log:
-        return [replace(task, moved_from=task.moved_from if _movable(log, task) else "") for task in tasks]
+        return [_with_source(log, task) if task.moved_from else task for task in tasks]
 
 
 class Shower:
@@ -85,16 +79,15 @@ class Shower:
         run = _Run(self._replica)
         ordered = sorted(tasks, key=_order)
         self._files.sync_temporaries(
-            temporary_name(task.path, task.content) for task in ordered if needs_bytes(task)
+            temporary_name(task) for task in ordered if needs_bytes(task)
         )
         for task in ordered:
             run.carry_out(task)
         self._files.sync_directories(run.directories)
         self._retire(run)
         with self._replica.writing() as log:
-            for change in run.changes:
-                _note(self._replica, log, change)
-            log.entries.mark_shown(run.shown.done)
+            note(self._replica, log, run.changes)
+            log.entries.take_off_unshown(run.marks)
         for retired in run.retired:
             self._files.discard(retired.name)
         return run.shown
@@ -130,9 +123,10 @@ class _Run:
         self._replica = replica
         self._files = replica.files
         self.shown = Shown()
-        self.changes: list[_Change] = []
+        self.changes: list[Change] = []
         self.retired: list[_Retired] = []
         self.directories: set[str] = set()
+        self.marks: list[int] = []
         self._parents = {""}
 
     def carry_out(self, task: Task) -> None:
@@ -150,6 +144,7 @@ class _Run:
             self.shown.problems.append(Problem(task.path, str(error)))
         else:
             self.directories.add(paths.parent(task.path))
+            self.marks += task.marks
 
     def _perform(self, task: Task) -> None:
         match task.content.kind:
@@ -176,7 +171,7 @@ class _Run:
             self._put(task, stat, None)
         else:
             task = self._clear_directory(task)
-            name = temporary_name(task.path, content)
+            name = temporary_name(task)
             self._files.finish_temporary(name, content.mtime_ns, content.executable)
             published = self._files.publish(name, task.path, task.expected)
             self._put(task, published.stat, published.displaced)
@@ -192,7 +187,7 @@ class _Run:
         if (wanted.mtime_ns, wanted.executable) != (stat.mtime_ns, stat.executable):
             stat = self._files.set_metadata(task.path, wanted.mtime_ns, wanted.executable, stat)
         self.directories.add(paths.parent(task.moved_from))
-        change = _Change(
+        change = Change(
             task.path, _as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
         )
         self._done(task.path, change)
@@ -235,7 +230,7 @@ class _Run:
         stat = self._files.move(task.path, keep.path, task.expected)
         if keep.view is not None:
             content = _as_on_disk(keep.content, stat)
-            self._done(keep.path, _Change(keep.path, content, {}, stat, keep.view, task.path))
+            self._done(keep.path, Change(keep.path, content, {}, stat, keep.view, task.path))
         return replace(task, expected=None, before=None, keep=None)
 
     def _make_parents(self, path: str) -> None:
@@ -250,7 +245,7 @@ class _Run:
                 self.directories.add(paths.parent(directory))
                 with self._replica.reading() as log:
                     seen = judge(log.registers.heads(directory), True).seen
-                self.changes.append(_Change(directory, DIRECTORY, seen, stat))
+                self.changes.append(Change(directory, DIRECTORY, seen, stat))
             elif stat.kind is not FileKind.DIRECTORY:
                 self.shown.again.append(directory)
                 raise Changed(f"{directory} is no directory.")
@@ -260,9 +255,9 @@ class _Run:
         if displaced is not None:
             self.retired.append(_Retired(displaced, task.before))
         content = DELETED if stat is None else _as_on_disk(task.content, stat)
-        self._done(task.path, _Change(task.path, content, task.seen, stat, task.view))
+        self._done(task.path, Change(task.path, content, task.seen, stat, task.view))
 
-    def _done(self, path: str, change: _Change) -> None:
+    def _done(self, path: str, change: Change) -> None:
         self.changes.append(change)
         self.shown.done.append(path)
         if change.moved_from:
@@ -297,14 +292,19 @@ def _is_version(entry: Entry, stat: Stat) -> bool:
     return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
 
 
-def _movable(log: Log, task: Task) -> bool:
-    if not task.moved_from or task.content.kind is not Kind.FILE or task.expected is not None:
-        return False
-    entry = log.entries.get(task.moved_from)
+def _with_source(log: Log, task: Task) -> Task:
+    nothing = replace(task, moved_from="")
+    if task.content.kind is not Kind.FILE or task.expected is not None:
+        return nothing
+    source = task.moved_from
+    marks = log.entries.among_unshown([source])  # before its heads are looked at
+    entry = log.entries.get(source)
     if entry is None or entry.view is not None or entry.content.identity != task.content.identity:
-        return False
-    verdict = judge(log.registers.heads(task.moved_from), log.registers.live_below(task.moved_from))
-    return verdict.content.identity != entry.content.identity
+        return nothing
+    wanted = judge(log.registers.heads(source), log.registers.live_below(source)).content
+    if wanted.identity == entry.content.identity:
+        return nothing
+    return task if wanted.live else replace(task, marks=(*task.marks, *marks.values()))
 
 
 def _as_on_disk(content: Content, stat: Stat) -> Content:
@@ -313,41 +313,7 @@ def _as_on_disk(content: Content, stat: Stat) -> Content:
     return replace(content, mtime_ns=stat.mtime_ns, executable=stat.executable)
 
 
-def _note(replica: Replica, log: Log, change: _Change) -> None:
-    """Let the index say what the folder shows at one path."""
-    entries, store = log.entries, replica.store
-    if change.stat is None:
-        number = entries.delete(change.path)
-        if number is not None:
-            store.unborrow(log.connection, number)
-        return
-    source = entries.get(change.moved_from) if change.moved_from else None
-    if source is not None:
-        gone = entries.delete(change.path)
-        if gone is not None:
-            store.unborrow(log.connection, gone)
-        entries.move(source.id, change.path)
-    entry = Entry(
-        change.path,
-        change.content,
-        change.stat.inode,
-        change.stat.ctime_ns,
-        change.vector,
-        replica.services.now_ns(),
-        change.view,
-    )
-    number = entries.put(entry)
-    if source is not None:
-        return
-    store.unborrow(log.connection, number)
-    if change.content.kind is Kind.FILE:
-        content = change.content
-        manifest = Manifests(log.connection).get(content.root, content.blocks, content.size)
-        if manifest is not None:
-            store.borrow(log.connection, number, manifest)
-
-
-def _blocks_of(manifests: Manifests, changes: Iterable[_Change]) -> set[bytes]:
+def _blocks_of(manifests: Manifests, changes: Iterable[Change]) -> set[bytes]:
     found: set[bytes] = set()
     for change in changes:
         content = change.content

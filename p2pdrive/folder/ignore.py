@@ -21,12 +21,13 @@ SIBLING_PREFIX = ".p2pdrive-tmp."
 
 
 class Ignore:
-    """The rules of one drive. ``problems`` names the lines that could not be followed."""
+    """The rules of one drive, as ``lines``. ``problems`` names those that could not be followed."""
 
     def __init__(self, lines: Iterable[str] = (), problems: Iterable[Problem] = ()) -> None:
         patterns: list[GitIgnoreSpecPattern] = []
         found = list(problems)
-        for number, line in enumerate(lines, 1):
+        self.lines = tuple(lines)
+        for number, line in enumerate(self.lines, 1):
             try:
                 patterns.append(_pattern(line))
             except ValueError as error:

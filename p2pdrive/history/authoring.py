@@ -3,9 +3,11 @@
 An actor's records of one path form a chain: each has seen the one before. When a person edits the
 winner of a conflict whose loser is our own earlier record, the edit must not cover the loser, so it
 is written under another actor of this device: one that has no unseen record of that path, or a new one.
+The same where another's record claims to have seen what an actor of ours has not written yet: that lie
+would cover the edit, and is not passed on.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +15,7 @@ from p2pdrive.history.log import Log
 from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from p2pdrive.model.batch import NO_BATCH, Header, actor_id, body_root, signed_bytes
 from p2pdrive.model.clock import HybridClock
+from p2pdrive.model.heads import Heads
 from p2pdrive.model.record import Change, Content, Grant, Invitation, Record
 from p2pdrive.model.vector import Vector
 from p2pdrive.secure.identity import Identity
@@ -80,7 +83,17 @@ class Writing:
         self._author = author
         self._log = log
         self._pens = [_Pen(*row) for row in log.own_actors(author.identity.device)]
+        self._heads: dict[str, Heads] = {}
+        self._latest: dict[str, dict[int, int]] = {}
         self.written = 0
+
+    def prepare(self, changing: Iterable[str], heads: Mapping[str, Heads]) -> None:
+        """Read at once what writing to these paths needs; ``heads`` are theirs, as read in this transaction."""
+        changing = list(changing)
+        self._heads = {path: heads.get(path, ()) for path in changing}
+        numbers = [pen.number for pen in self._pens]
+        latest = self._log.registers.latest_seqs_of(changing, numbers)
+        self._latest = {path: latest.get(path, {}) for path in changing}
 
     def edit(self, edit: Edit) -> Record:
         """Write a change of a path; returns its record."""
@@ -88,14 +101,22 @@ class Writing:
         clock = self._author.clock.tick(self._author.wall_ms())
         if edit.clock is not None:
             clock = min(clock, edit.clock)
-        unplaced = Record(edit.path, edit.content, b"", 0, edit.seen, clock, edit.moved_from)
+        written = {pen.actor: pen.seq for pen in self._pens}
+        seen = {actor: min(seq, written.get(actor, seq)) for actor, seq in edit.seen.items()}
+        unplaced = Record(edit.path, edit.content, b"", 0, seen, clock, edit.moved_from)
         record = unplaced.placed(pen.actor, pen.seq + 1)
         self._put(pen, record)
+        self._heads.pop(edit.path, None)  # known no more, should the path be written again
+        self._latest.pop(edit.path, None)
         return record
 
     def admit(self, change: Invitation | Grant) -> None:
         """Write a change of who is, or may become, a member."""
         self._put(self._pens[0] if self._pens else self._new_pen(), change)
+
+    def name_of(self, actor: bytes) -> str | None:
+        """The name in the batches of ``actor``, if it is ours; None for anyone else's."""
+        return self._author.name if any(pen.actor == actor for pen in self._pens) else None
 
     def sign(self) -> None:
         """Close the batches that are open."""
@@ -103,9 +124,11 @@ class Writing:
             self._sign(pen)
 
     def _pen_for(self, edit: Edit) -> _Pen:
-        latest = self._log.registers.latest_seqs(edit.path, [pen.number for pen in self._pens])
-        for pen in self._pens:
-            if edit.seen.get(pen.actor, 0) >= latest.get(pen.number, 0):
+        latest = self._latest.get(edit.path)
+        if latest is None:
+            latest = self._log.registers.latest_seqs(edit.path, [pen.number for pen in self._pens])
+        for pen in reversed(self._pens):
+            if latest.get(pen.number, 0) <= edit.seen.get(pen.actor, 0) <= pen.seq:
                 return pen
         return self._new_pen()
 
@@ -116,7 +139,7 @@ class Writing:
         pen.seq += 1
         pen.bodies.append(body)
         pen.size += len(body)
-        self._log.apply(change, self._author.identity.device, pen.number, pen.seq, body)
+        self._log.apply(change, self._author.identity.device, pen.number, pen.seq, body, self._heads)
         self.written += 1
 
     def _sign(self, pen: _Pen) -> None:

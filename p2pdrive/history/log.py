@@ -1,7 +1,7 @@
 """The log of a drive: what is held of each actor, taking in peers' batches, giving them out."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from p2pdrive.errors import RecordRefused
@@ -11,7 +11,7 @@ from p2pdrive.index.entries import Entries
 from p2pdrive.limits import BATCH_RECORDS_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.batch import NO_BATCH, Batch, Header, signed_bytes
-from p2pdrive.model.heads import winner
+from p2pdrive.model.heads import Heads, winner
 from p2pdrive.model.record import Change, Grant, Kind, Record, decode
 from p2pdrive.secure.identity import verify
 
@@ -83,19 +83,32 @@ class Log:
         try:
             self._ingest(batch, result, directories)
         except BaseException:
-            self._db.execute("ROLLBACK TO batch")
+            if self._db.in_transaction:  # else a full disk, say, made SQLite undo all of it already
+                self._db.execute("ROLLBACK TO batch")
+                self._db.execute("RELEASE batch")
             raise
-        finally:
-            self._db.execute("RELEASE batch")
+        self._db.execute("RELEASE batch")
 
-    def apply(self, change: Change, author: bytes, number: int, seq: int, body: bytes) -> None:
+    def apply(
+        self,
+        change: Change,
+        author: bytes,
+        number: int,
+        seq: int,
+        body: bytes,
+        heads: Mapping[str, Heads] | None = None,
+    ) -> Heads:
         """Let record ``seq`` of actor ``number``, encoded as ``body``, take effect. The caller closes its
-        batch in the same transaction. Raises RecordRefused for a membership change that may not be."""
+        batch in the same transaction. ``heads`` are those of paths that the caller knows. Returns the
+        heads of the record's path.
+
+        Raises RecordRefused for a membership change that may not be.
+        """
         if isinstance(change, Record):
-            self.registers.apply(change, number, body)
-        else:
-            self.membership.apply(change, author)
-            self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (number, seq, None, 0, body))
+            return self.registers.apply(change, number, body, (heads or {}).get(change.path))
+        self.membership.apply(change, author)
+        self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (number, seq, None, 0, body))
+        return ()
 
     def close_batch(self, header: Header, signature: bytes, number: int) -> None:
         """Append the batch whose records were applied to the chain of actor ``number``."""
@@ -138,7 +151,7 @@ class Log:
 
     def mark_all_unshown(self) -> None:
         """Every path with heads must be looked at again."""
-        sql = "INSERT OR IGNORE INTO unshown SELECT DISTINCT key, 0 FROM records WHERE head > 0"
+        sql = "INSERT OR IGNORE INTO unshown (key, bytes) SELECT DISTINCT key, 0 FROM records WHERE head > 0"
         self._db.execute(sql)
 
     def device_of(self, actor: bytes) -> bytes:
@@ -157,20 +170,17 @@ class Log:
         """Actors that wrote two logs; nothing more of them is taken in."""
         return [bytes(row[0]) for row in self._db.execute("SELECT id FROM actors WHERE frozen = 1")]
 
-    def mark_unshown(self, path: str, directories: set[str]) -> None:
-        """The heads of ``path`` changed: it must be shown, and the directories above it looked at where
-        they stand only because of what is in them. ``directories`` remembers those known to be sound."""
-        best = winner(self.registers.heads(path))
-        size = best.content.size if best is not None else 0
-        marked = [(path, size)]
+    def unsound_above(self, path: str, directories: set[str]) -> list[str]:
+        """The directories above ``path`` that no head says are directories."""
+        unsound = []
         for directory in paths.ancestors(path):
             if directory in directories:
                 break
             if self.registers.is_directory(directory):
                 directories.add(directory)
             else:
-                marked.append((directory, 0))
-        self.entries.mark_unshown(marked)
+                unsound.append(directory)
+        return unsound
 
     def _ingest(self, batch: Batch, result: Ingested, directories: set[str]) -> None:
         header = batch.header
@@ -192,20 +202,33 @@ class Log:
             self._fork(number, actor, result)
             return
         changes = [decode(data, actor, at) for at, data in enumerate(batch.records, header.first)]
+        heads = self._heads_for(changes)
         for at, (change, body) in enumerate(zip(changes, batch.records, strict=True), header.first):
-            self.apply(change, header.device, number, at, body)
+            now = self.apply(change, header.device, number, at, body, heads)
+            if isinstance(change, Record):
+                heads[change.path] = now
         self.close_batch(header, batch.signature, number)
         if self._is_own(number):  # we wrote it and do not know it: this drive was restored from a backup
             result.own_forks.append(actor)
         result.records += len(changes)
         result.clock = max(result.clock, header.clock)
-        for change in changes:
-            if isinstance(change, Record):
-                self.mark_unshown(change.path, directories)
-                if change.content.kind is not Kind.DIRECTORY:
-                    directories.discard(change.path)
-            elif isinstance(change, Grant):
-                result.membership = True
+        result.membership = result.membership or any(isinstance(change, Grant) for change in changes)
+        records = [change for change in changes if isinstance(change, Record)]
+        directories.difference_update(r.path for r in records if r.content.kind is not Kind.DIRECTORY)
+        self._mark_unshown(heads, directories)
+
+    def _mark_unshown(self, changed: Mapping[str, Heads], directories: set[str]) -> None:
+        """The heads of these paths changed: they must be shown, and the directories above them looked at
+        where they stand only because of what is in them. ``directories`` remembers those known to be sound."""
+        best = {path: winner(heads) for path, heads in changed.items()}
+        marked = [(path, head.content.size if head is not None else 0) for path, head in best.items()]
+        above = (directory for path in changed for directory in self.unsound_above(path, directories))
+        self.entries.mark_unshown([*marked, *((directory, 0) for directory in above)])
+
+    def _heads_for(self, changes: Sequence[Change]) -> dict[str, Heads]:
+        """The heads of all paths that ``changes`` are about, read at once."""
+        named = {change.path for change in changes if isinstance(change, Record)}
+        return dict.fromkeys(named, ()) | self.registers.heads_of(named)
 
     def _known(self, number: int, batch: Batch) -> bool:
         sql = "SELECT hash FROM batches WHERE actor = ? AND first = ?"

@@ -56,7 +56,8 @@ class Membership:
 
     def grant(self, grant: Grant) -> None:
         """Make ``grant.device`` a member; of several roles granted the highest holds, so order is no matter."""
-        if grant.public and self.member(grant.device) is None:
+        member = self.member(grant.device)
+        if grant.public and (member is None or member.role < grant.role):
             self._db.execute("UPDATE invitations SET used = used + 1 WHERE public = ?", (grant.public,))
         self._db.execute(
             """INSERT INTO members VALUES (?, ?, ?) ON CONFLICT DO UPDATE

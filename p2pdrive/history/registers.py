@@ -1,13 +1,14 @@
 """The heads and the versions of paths, as the log's records stand for them."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from p2pdrive.index.entries import in_groups
 from p2pdrive.model import heads as registers
 from p2pdrive.model import paths
 from p2pdrive.model.batch import Header
 from p2pdrive.model.heads import Heads
-from p2pdrive.model.record import Kind, Record, decode
+from p2pdrive.model.record import Kind, Record, stored
 
 _SUPERSEDED, _DELETING, _LIVE = 0, 1, 2
 
@@ -25,18 +26,57 @@ class Registers:
         found = [_record(row) for row in self._db.execute(sql, (paths.key(path),))]
         return tuple(sorted(found, key=lambda record: (record.actor, record.seq)))
 
-    def apply(self, record: Record, actor: int, body: bytes) -> None:
+    def heads_of(self, wanted: Iterable[str]) -> dict[str, Heads]:
+        """The heads of each of many paths, as ``heads`` gives them; paths without any are left out."""
+        found: dict[str, list[Record]] = {}
+        for some in in_groups(map(paths.key, wanted)):
+            marks = ",".join("?" * len(some))
+            sql = f"""SELECT a.id, r.seq, r.data FROM records r JOIN actors a ON a.number = r.actor
+                WHERE r.key IN ({marks}) AND r.head > 0"""
+            for row in self._db.execute(sql, some):
+                record = _record(row)
+                found.setdefault(record.path, []).append(record)
+        return {path: registers.merge((), heads) for path, heads in found.items()}
+
+    def with_live_below(self, wanted: Iterable[str]) -> set[str]:
+        """Those paths with anything live inside."""
+        found: set[str] = set()
+        for some in in_groups(map(paths.key, wanted)):
+            marks = ",".join(["(?, ?, ?)"] * len(some))
+            sql = f"""WITH asked (key, low, high) AS (VALUES {marks}) SELECT key FROM asked
+                WHERE EXISTS (SELECT 1 FROM records r
+                WHERE r.key > asked.low AND r.key < asked.high AND r.head = {_LIVE})"""
+            bounds = [bound for key in some for bound in (key, key + b"\0", key + b"\1")]
+            found.update(paths.from_key(row[0]) for row in self._db.execute(sql, bounds))
+        return found
+
+    def latest_seqs_of(self, wanted: Iterable[str], actors: Sequence[int]) -> dict[str, dict[int, int]]:
+        """``latest_seqs`` of each of many paths; paths that none of ``actors`` wrote are left out."""
+        found: dict[str, dict[int, int]] = {}
+        if not actors:
+            return found
+        own = ",".join("?" * len(actors))
+        for some in in_groups(map(paths.key, wanted)):
+            marks = ",".join("?" * len(some))
+            sql = f"""SELECT key, actor, max(seq) FROM records WHERE key IN ({marks}) AND actor IN ({own})
+                GROUP BY key, actor"""
+            for key, actor, seq in self._db.execute(sql, [*some, *actors]):
+                found.setdefault(paths.from_key(key), {})[actor] = seq
+        return found
+
+    def apply(self, record: Record, actor: int, body: bytes, before: Heads | None = None) -> Heads:
         """Add ``record``, encoded as ``body``, of actor number ``actor`` to its path; heads that it supersedes
-        are heads no more."""
-        before = self.heads(record.path)
+        are heads no more. ``before`` are the heads, where the caller knows them. Returns the heads now."""
+        if before is None:
+            before = self.heads(record.path)
         after = registers.merge(before, [record])
-        key = paths.key(record.path)
         head = _standing(record) if record in after else _SUPERSEDED
         for dropped in before:
             if dropped not in after:
                 self._set_head(dropped, _SUPERSEDED)
-        row = (actor, record.seq, key, head, body)
+        row = (actor, record.seq, paths.key(record.path), head, body)
         self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", row)
+        return after
 
     def recompute(self, path: str) -> None:
         """Find the heads of ``path`` again from all of its records."""
@@ -76,7 +116,7 @@ class Registers:
         best = registers.winner(self.heads(path))
         return best is not None and best.content.kind is Kind.DIRECTORY
 
-    def latest_seqs(self, path: str, actors: list[int]) -> dict[int, int]:
+    def latest_seqs(self, path: str, actors: Sequence[int]) -> dict[int, int]:
         """Actor number → the seq of its latest record of ``path``, for those of ``actors`` that have one."""
         if not actors:
             return {}
@@ -96,6 +136,4 @@ def _standing(record: Record) -> int:
 
 def _record(row: tuple[bytes, int, bytes]) -> Record:
     actor, seq, data = row
-    record = decode(data, actor, seq)
-    assert isinstance(record, Record)
-    return record
+    return stored(data, actor, seq)

@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 
 from p2pdrive.errors import DiskFull, FormatTooNew, IndexCorrupt, NotWritable, Unreadable, WorldError
 from p2pdrive.index.schema import MIGRATIONS
+from p2pdrive.limits import READERS_IDLE_MAX
 
 
 class Database:
     """One SQLite file in WAL mode, durable at every commit (``synchronous=FULL``).
 
-    Synchronous and thread-safe: one connection writes, one reads, a lock each. Call it from ``offload``.
+    Synchronous and thread-safe: one connection writes, under a lock; any number read. Call it from ``offload``.
     Raises IndexCorrupt, FormatTooNew, DiskFull, NotWritable or Unreadable, never bare sqlite3 errors for
     those.
     """
@@ -20,13 +21,12 @@ class Database:
     def __init__(self, path: str) -> None:
         self.path = path
         self._write_lock = threading.RLock()
-        self._read_lock = threading.RLock()
+        self._readers: list[sqlite3.Connection] = []  # idle ones
         self._depth = 0
+        self._closed = False
         with self._translated(), ExitStack() as opened:
             self._writer = self._connect(opened)
             self._migrate()
-            self._reader = self._connect(opened)
-            self._reader.execute("PRAGMA query_only=1")
             opened.pop_all()
 
     @contextmanager
@@ -52,14 +52,27 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
-        """The read connection: sees what is committed, and never waits for the writer."""
-        with self._read_lock, self._translated():
-            yield self._reader
+        """A connection that sees what is committed, and never waits for the writer or for other readers."""
+        with self._translated():
+            try:
+                reader = self._readers.pop()
+            except IndexError:
+                reader = self._connect(ExitStack())
+                reader.execute("PRAGMA query_only=1")
+            try:
+                yield reader
+            finally:
+                if len(self._readers) < READERS_IDLE_MAX and not self._closed:
+                    self._readers.append(reader)
+                else:
+                    reader.close()
 
     def close(self) -> None:
-        """Close both connections; the WAL is folded in."""
-        with self._write_lock, self._read_lock:
-            self._reader.close()
+        """Close all connections that are not in use; the WAL is folded in."""
+        with self._write_lock:
+            self._closed = True
+            while self._readers:
+                self._readers.pop().close()
             self._writer.close()
 
     def _connect(self, opened: ExitStack) -> sqlite3.Connection:
@@ -67,7 +80,7 @@ class Database:
         opened.callback(connection.close)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA cache_size=-16000")  # 16 MB a connection
+        connection.execute("PRAGMA cache_size=-8000")  # 8 MB a connection
         connection.execute("PRAGMA mmap_size=0")  # a file system error must be an error, not a SIGBUS
         return connection
 

@@ -5,11 +5,13 @@ listed in ``unshown``, kept in the same transactions as the heads.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import msgpack
 
+from p2pdrive.limits import NAMED_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.model.vector import Vector
@@ -57,6 +59,21 @@ class Entries:
         """The entry of ``path``."""
         return self._one("key = ?", paths.key(path))
 
+    def get_many(self, wanted: Iterable[str]) -> dict[str, Entry]:
+        """The entries of those paths that have one."""
+        found: dict[str, Entry] = {}
+        for some in in_groups(map(paths.key, wanted)):
+            found.update((e.path, e) for e in self._select(f"key IN ({_marks(some)})", *some))
+        return found
+
+    def among_unshown(self, wanted: Iterable[str]) -> dict[str, int]:
+        """Those paths that are still to be shown, and the serial of the mark that says so."""
+        found: dict[str, int] = {}
+        for some in in_groups(map(paths.key, wanted)):
+            rows = self._db.execute(f"SELECT key, serial FROM unshown WHERE key IN ({_marks(some)})", some)
+            found.update((paths.from_key(key), serial) for key, serial in rows)
+        return found
+
     def by_id(self, number: int) -> Entry | None:
         """The entry whose blocks are borrowed under ``number``."""
         return self._one("id = ?", number)
@@ -80,6 +97,14 @@ class Entries:
         where = f"key > ? AND key < ? ORDER BY key LIMIT {limit}"
         return list(self._select(where, low + b"\0", low + b"\1"))
 
+    def with_views(self, wanted: Iterable[str]) -> set[str]:
+        """Those paths that conflict copies are shown beside."""
+        found: set[str] = set()
+        for some in in_groups(map(paths.key, wanted)):
+            rows = self._db.execute(f"SELECT DISTINCT of_key FROM entries WHERE of_key IN ({_marks(some)})", some)
+            found.update(paths.from_key(row[0]) for row in rows)
+        return found
+
     def inside(self, start: str, after: str, limit: int) -> list[Entry]:
         """The next ``limit`` entries at or below ``start`` (empty: anywhere) in key order, beyond ``after``."""
         low = paths.key(start)
@@ -88,26 +113,26 @@ class Entries:
 
     def put(self, entry: Entry) -> int:
         """Insert or replace the entry of a path (keeping its id); returns the id."""
-        content, view = entry.content, entry.view
-        row = (
-            paths.key(entry.path),
-            int(content.kind),
-            content.size,
-            content.mtime_ns,
-            entry.ctime_ns,
-            entry.inode,
-            int(content.executable),
-            content.root,
-            content.blocks,
-            content.target,
-            pack_vector(entry.vector),
-            view.actor if view else None,
-            view.seq if view else None,
-            paths.key(view.of) if view else None,
-            entry.checked_ns,
-        )
-        (number,) = self._db.execute(_PUT, row).fetchone()
+        (number,) = self._db.execute(_PUT, _row(entry)).fetchone()
         return int(number)
+
+    def put_many(self, entries: Iterable[Entry]) -> list[int]:
+        """Insert those whose id is 0, update the others by their id; returns the ids, in order."""
+        (last,) = self._db.execute("SELECT coalesce(max(id), 0) FROM entries").fetchone()
+        numbers: list[int] = []
+        new: list[tuple[object, ...]] = []
+        known: list[tuple[object, ...]] = []
+        for entry in entries:
+            if entry.id:
+                known.append((*_row(entry), entry.id))
+                numbers.append(entry.id)
+            else:
+                last += 1
+                new.append((*_row(entry), last))
+                numbers.append(last)
+        self._db.executemany(_UPDATE, known)
+        self._db.executemany(_INSERT, new)
+        return numbers
 
     def move(self, number: int, path: str) -> None:
         """The file of entry ``number`` is now at ``path``; what is borrowed from it stays borrowed."""
@@ -140,11 +165,15 @@ class Entries:
     def mark_unshown(self, shown: Iterable[tuple[str, int]]) -> None:
         """(path, bytes of its content): what the heads say there is not on disk yet."""
         rows = [(paths.key(path), size) for path, size in shown]
-        self._db.executemany("INSERT OR REPLACE INTO unshown VALUES (?, ?)", rows)
+        self._db.executemany("INSERT OR REPLACE INTO unshown (key, bytes) VALUES (?, ?)", rows)
 
     def mark_shown(self, shown: Iterable[str]) -> None:
         """The folder shows what the heads of these paths say."""
         self._db.executemany("DELETE FROM unshown WHERE key = ?", [(paths.key(path),) for path in shown])
+
+    def take_off_unshown(self, serials: Iterable[int]) -> None:
+        """What these marks stood for is shown; a path that was marked again meanwhile stays."""
+        self._db.executemany("DELETE FROM unshown WHERE serial = ?", [(serial,) for serial in serials])
 
     def unshown(self, after: str, limit: int) -> list[tuple[str, int]]:
         """(path, bytes) still to be shown, in key order, beyond ``after``."""
@@ -165,6 +194,11 @@ class Entries:
             yield _entry(row)
 
 
+_UPDATE = """UPDATE entries SET key = ?, kind = ?, size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?,
+    executable = ?, root = ?, blocks = ?, target = ?, vector = ?, view_actor = ?, view_seq = ?, of_key = ?,
+    checked_ns = ? WHERE id = ?"""
+_INSERT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target,
+    vector, view_actor, view_seq, of_key, checked_ns, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 _PUT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target,
     vector, view_actor, view_seq, of_key, checked_ns) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
     ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, size = excluded.size, mtime_ns = excluded.mtime_ns,
@@ -172,6 +206,38 @@ _PUT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, execu
     root = excluded.root, blocks = excluded.blocks, target = excluded.target, vector = excluded.vector,
     view_actor = excluded.view_actor, view_seq = excluded.view_seq, of_key = excluded.of_key,
     checked_ns = excluded.checked_ns RETURNING id"""
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    content, view = entry.content, entry.view
+    return (
+        paths.key(entry.path),
+        int(content.kind),
+        content.size,
+        content.mtime_ns,
+        entry.ctime_ns,
+        entry.inode,
+        int(content.executable),
+        content.root,
+        content.blocks,
+        content.target,
+        pack_vector(entry.vector),
+        view.actor if view else None,
+        view.seq if view else None,
+        paths.key(view.of) if view else None,
+        entry.checked_ns,
+    )
+
+
+def in_groups(values: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Cut into runs that one statement can name."""
+    left = iter(values)
+    while some := list(islice(left, NAMED_AT_ONCE)):
+        yield some
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _entry(row: tuple[object, ...]) -> Entry:

@@ -34,7 +34,9 @@ FIRST = (
     "CREATE INDEX entries_inode ON entries (inode)",
     "CREATE INDEX entries_view ON entries (of_key) WHERE of_key IS NOT NULL",
     "CREATE INDEX entries_root ON entries (root) WHERE kind = 1",
-    "CREATE TABLE unshown (key BLOB PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID",
+    # serial: new whenever the path is marked again, so that only what was planned for is taken off
+    """CREATE TABLE unshown (
+        serial INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL)""",
     "CREATE TABLE totals (kind INTEGER PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL)",
     """CREATE TRIGGER entries_added AFTER INSERT ON entries BEGIN
         INSERT INTO totals VALUES (new.kind, 1, new.size)

@@ -97,7 +97,10 @@ class Batch:
         header = Header.decode(raw)
         if header.count != len(records) or body_root(records) != header.root:
             raise RecordRefused("a batch's records are not those that were signed")
-        return cls(header, signature, tuple(records))
+        batch = cls(header, signature, tuple(records))
+        if batch.encode() != data:
+            raise RecordRefused("a batch is not in its one encoding")
+        return batch
 
 
 def body_root(records: Sequence[bytes]) -> bytes:

@@ -60,12 +60,13 @@ class Genesis:
 
 def _sound(genesis: Genesis) -> bool:
     cut = genesis.chunking
+    sizes = (cut.minimum, cut.average, cut.maximum, cut.normalisation)
     return (
         0 < len(genesis.name.encode()) <= LABEL_BYTES_MAX
         and 0 < len(genesis.admin_name.encode()) <= LABEL_BYTES_MAX
         and (type(genesis.admin), len(genesis.admin)) == (bytes, 32)
         and (type(genesis.nonce), len(genesis.nonce)) == (bytes, 16)
-        and type(genesis.created) is int
+        and all(type(number) is int for number in (genesis.created, *sizes))
         and 0 <= genesis.created < 1 << 63
         and 4 * KIB <= cut.minimum < cut.average < cut.maximum <= BLOCK_BYTES_MAX
         and cut.normalisation in (0, 1, 2, 3)

@@ -4,6 +4,8 @@ A path is UTF-8 text, its names separated by ``/``, relative to the drive's root
 empty path. The same rules hold for a name found on disk and for one that a peer sends.
 """
 
+from functools import lru_cache
+
 from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
 
 #: The drive's own folder at the root; no record may name it, whatever the case of its letters.
@@ -12,6 +14,7 @@ STATE_DIRECTORY = ".p2pdrive"
 IGNORE_FILE = ".p2pdriveignore"
 
 
+@lru_cache(8192)  # asked several times about each path while it is settled and shown
 def refusal(path: str) -> str | None:
     """Why ``path`` may not be in a drive, in words; None where it may."""
     try:

@@ -146,7 +146,7 @@ class Grant:
 
 Change = Record | Invitation | Grant
 
-_UNREADABLE = (ValueError, TypeError, IndexError, AttributeError, OverflowError, msgpack.UnpackException)
+_UNREADABLE = (ValueError, TypeError, LookupError, AttributeError, OverflowError, msgpack.UnpackException)
 
 
 def decode(data: bytes, actor: bytes, seq: int) -> Change:
@@ -163,6 +163,20 @@ def decode(data: bytes, actor: bytes, seq: int) -> Change:
     if not canonical:
         raise RecordRefused("a record is not in its one encoding")
     return change
+
+
+def stored(data: bytes, actor: bytes, seq: int) -> Record:
+    """A path record that ``decode`` accepted before, read again."""
+    kind, path, clock, vector, *rest = msgpack.unpackb(data)
+    if kind == Kind.FILE:
+        size, root, blocks, executable, mtime_ns, *rest = rest
+        content = Content(Kind.FILE, size, root, blocks, executable, mtime_ns)
+    elif kind == Kind.SYMLINK:
+        target, *rest = rest
+        content = Content(Kind.SYMLINK, target=target)
+    else:
+        content = DIRECTORY if kind == Kind.DIRECTORY else DELETED
+    return Record(path, content, actor, seq, vector, clock, rest[0] if rest else "")
 
 
 def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Record:

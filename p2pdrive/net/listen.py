@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import trio
 
@@ -65,7 +66,7 @@ async def _resolve(host: str) -> list[str]:
     return list(dict.fromkeys(_scoped(address) for *_, address in found))
 
 
-def _scoped(address: tuple[str | int, ...]) -> str:
+def _scoped(address: tuple[Any, ...]) -> str:
     """``fe80::1%2`` for an IPv6 socket address with a scope, the bare address otherwise."""
     scope = address[3] if len(address) == 4 else 0
     return f"{address[0]}%{scope}" if scope and "%" not in str(address[0]) else str(address[0])

@@ -14,6 +14,7 @@
 
 import logging
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ from p2pdrive.engine.status import NodeInfo, NodeStatus
 from p2pdrive.errors import DriveError, InviteError, PortInUse
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.watch import watch
-from p2pdrive.limits import ADDRESSES_MAX, CONNECTIONS_SECONDS, JOIN_WAIT_SECONDS
+from p2pdrive.limits import ADDRESSES_MAX, CONNECTIONS_SECONDS, JOIN_WAIT_SECONDS, SWITCH_SECONDS
 from p2pdrive.net.addresses import local_addresses, parse_address
 from p2pdrive.net.dial import dial
 from p2pdrive.net.discovery import Discovery, NoDiscovery
@@ -94,6 +95,7 @@ class Node:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until SIGTERM, SIGINT or ``stop``. Raises HomeInUse, PortInUse and other CallerErrors."""
+        sys.setswitchinterval(SWITCH_SECONDS)
         with self._home.lock():
             listeners = await self._listen()
             self._bound = bound(listeners)

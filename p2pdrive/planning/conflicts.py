@@ -41,6 +41,13 @@ def judge(heads: Heads, live_child: bool) -> Verdict:
     return Verdict(content, seen, tuple(losers.values()), moved_from)
 
 
+def dismissal(heads: Heads, verdict: Verdict, loser: Record) -> dict[bytes, int]:
+    """The vector of a record that settles a conflict against ``loser``: it has seen what the path shows, and
+    every head with the content of ``loser``, which are one copy."""
+    lost = (head.vector for head in heads if head.content.identity == loser.content.identity)
+    return joined((verdict.seen, *lost))
+
+
 def copy_path(loser: Record, device_name: str) -> str:
     """Where a losing head is shown: ``report (conflict 3f9a2c1b from anna-laptop).docx``.
 

@@ -20,7 +20,7 @@ class Fetching:
         self._lengths = dict(wanted)
         self._waiting = deque(self._lengths)
         self._waiting_bytes = sum(self._lengths.values())
-        self._asked: dict[Peer, set[bytes]] = {}
+        self._asked: dict[Peer, dict[bytes, None]] = {}  # in the order of asking
         self._lacking: dict[Peer, set[bytes]] = {}
 
     @property
@@ -48,14 +48,14 @@ class Fetching:
 
     def add_peer(self, peer: Peer) -> None:
         """``peer`` can be asked from now on."""
-        self._asked.setdefault(peer, set())
+        self._asked.setdefault(peer, {})
         self._lacking.setdefault(peer, set())
 
     def remove_peer(self, peer: Peer) -> None:
         """``peer`` is gone; what it was asked for goes back to the front."""
-        asked = self._asked.pop(peer, set())
+        asked = self._asked.pop(peer, {})
         self._lacking.pop(peer, None)
-        self._waiting.extendleft(asked)
+        self._waiting.extendleft(reversed(asked))
         self._waiting_bytes += sum(self._lengths[block] for block in asked)
 
     def next_request(self, peer: Peer) -> list[bytes]:
@@ -78,14 +78,20 @@ class Fetching:
             budget -= self._lengths[block]
             self._waiting_bytes -= self._lengths[block]
         self._waiting.extendleft(reversed(passed))
-        asked.update(chosen)
+        asked.update(dict.fromkeys(chosen))
         return chosen
 
-    def arrived(self, peer: Peer, block: bytes) -> None:
-        """``peer`` delivered ``block`` and it was right."""
-        if peer in self._asked:
-            self._asked[peer].discard(block)
-        self._lengths.pop(block, None)
+    def arrived(self, block: bytes) -> None:
+        """``block`` came and was right; its peer may have left meanwhile, and another been asked."""
+        length = self._lengths.pop(block, None)
+        if length is None:
+            return
+        for asked in self._asked.values():
+            if block in asked:
+                del asked[block]
+                return
+        self._waiting.remove(block)
+        self._waiting_bytes -= length
 
     def lacks(self, peer: Peer, block: bytes) -> None:
         """``peer`` does not have ``block``, or sent something else in its place."""
@@ -93,6 +99,6 @@ class Fetching:
             return  # it left, and what it was asked for went back already
         self._lacking[peer].add(block)
         if block in self._asked[peer]:
-            self._asked[peer].discard(block)
+            del self._asked[peer][block]
             self._waiting.appendleft(block)
             self._waiting_bytes += self._lengths[block]

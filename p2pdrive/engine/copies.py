@@ -1,0 +1,117 @@
+"""Conflict copies: showing the losers of a path beside it, and hearing what a person does with them."""
+
+from p2pdrive.engine.ledger import Ledger
+from p2pdrive.engine.observe import Observed
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.tasks import Keep, Settled, Task
+from p2pdrive.history.authoring import Edit
+from p2pdrive.index.entries import Entry, View
+from p2pdrive.model.problem import Problem
+from p2pdrive.model.record import Record
+from p2pdrive.planning.conflicts import Verdict, copy_path, dismissal
+from p2pdrive.planning.reconcile import Adopt, Blocked, Publish, Show
+from p2pdrive.planning.views import Dismiss, Restore, ViewAction, reconcile_view
+
+
+class Copies:
+    """The conflict copies of one run of settling."""
+
+    def __init__(self, replica: Replica, ledger: Ledger, may_write: bool, settled: Settled) -> None:
+        self._replica = replica
+        self._ledger = ledger
+        self._may_write = may_write
+        self._settled = settled
+
+    def show_losers(self, path: str, verdict: Verdict, made: set[str]) -> None:
+        """Ask for the copies that ``path`` should have, but those ``made`` already, and for no others."""
+        shown = self._ledger.views(path)
+        if not verdict.losers and not shown:
+            return
+        wanted = {self.path_of(loser): loser for loser in verdict.losers}
+        for copy, loser in wanted.items():
+            if copy not in shown and copy not in made:
+                self._show(copy, loser)
+        for stale in shown.keys() - wanted.keys():
+            self._ledger.mark_unshown(stale, 0)
+            self._settled.more = True
+
+    def keep_aside(self, path: str, loser: Record) -> Keep | None:
+        """The file at ``path`` is ``loser``: let it become its own copy. None where that is shown already."""
+        copy = self.path_of(loser)
+        if self._replica.files.stat(copy) is not None:
+            return None  # what is here is retired like any version
+        return Keep(copy, loser.content, View(path, loser.actor, loser.seq))
+
+    def keep_local(self, seen: Observed) -> Keep:
+        """A change that may not be published stays beside what others made of the path."""
+        actor = self._replica.services.identity.device[:16]
+        kept = Record(seen.path, seen.content, actor, 1, {actor: 1}, 0)
+        return Keep(copy_path(kept, self._replica.services.name), seen.content, None)
+
+    def path_of(self, loser: Record) -> str:
+        """Where the copy of ``loser`` is shown, on every node."""
+        return copy_path(loser, self._ledger.author_name(loser))
+
+    def settle(self, seen: Observed, entry: Entry, view: View) -> None:
+        """What was done with the copy that ``entry`` stands for."""
+        verdict = self._ledger.verdict(seen.path)
+        loser = self._standing_loser(view)
+        heads = self._ledger.heads(seen.path)
+        actions = reconcile_view(
+            seen.path, heads, verdict, loser, entry.content, seen.content, self._may_write
+        )
+        tasks = len(self._settled.tasks)
+        for action in actions:
+            self._perform(action, seen, entry, view, verdict)
+        if len(self._settled.tasks) == tasks:
+            self._ledger.mark_shown(seen.path)
+            self._settled.well += [] if any(isinstance(a, Blocked) for a in actions) else [seen.path]
+        else:
+            self._ledger.mark_unshown(seen.path, 0)
+
+    def _perform(
+        self, action: ViewAction, seen: Observed, entry: Entry, view: View, verdict: Verdict
+    ) -> None:
+        match action:
+            case Publish():
+                record = self._ledger.write(Edit(action.path, action.content, action.seen))
+                self._ledger.note(seen, record.vector)
+            case Dismiss():
+                self._dismiss(action.loser)
+                if not seen.content.live:
+                    self._ledger.forget(seen.path)
+            case Adopt():
+                self._ledger.note(seen, action.seen)
+            case Show():
+                task = Task(seen.path, verdict.content, verdict.seen, seen.stat, entry)
+                self._settled.tasks.append(task)
+            case Restore():
+                task = Task(seen.path, action.loser.content, {}, seen.stat, entry, view)
+                self._settled.tasks.append(task)
+            case Blocked():
+                self._settled.problems.append(Problem(action.path, action.what))
+
+    def _show(self, copy: str, loser: Record) -> None:
+        if self._ledger.verdict(copy).content.live:
+            return  # someone made an ordinary file of that name; the loser stays in the history
+        entry = self._ledger.entry(copy)
+        stat = self._replica.files.stat(copy)
+        if stat is None or entry is not None:
+            view = View(loser.path, loser.actor, loser.seq)
+            self._settled.tasks.append(Task(copy, loser.content, {}, stat, entry, view))
+
+    def _standing_loser(self, view: View) -> Record | None:
+        """The record that the copy shows, while it is a loser of its path."""
+        place = (view.actor, view.seq)
+        losers = self._ledger.verdict(view.of).losers
+        return next((lost for lost in losers if (lost.actor, lost.seq) == place), None)
+
+    def _dismiss(self, loser: Record) -> None:
+        """Join the loser to what its path shows."""
+        verdict = self._ledger.verdict(loser.path)
+        entry = self._ledger.entry(loser.path)
+        seen = dismissal(self._ledger.heads(loser.path), verdict, loser)
+        record = self._ledger.write(Edit(loser.path, verdict.content, seen))
+        if entry is not None and dict(entry.vector) == dict(verdict.seen):
+            self._ledger.stand_for(loser.path, record.vector)
+        self._ledger.mark_unshown(loser.path, verdict.content.size)

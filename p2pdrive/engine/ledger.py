@@ -1,0 +1,159 @@
+"""The index and the log as one run of settling reads and writes them.
+
+What a run of paths needs is read in a few statements at its start, and what it writes is gathered and
+written in a few at its end: a statement a path would cost more than all the rest.
+"""
+
+from collections.abc import Iterable
+
+from p2pdrive.engine.observe import Observed
+from p2pdrive.engine.replica import Replica
+from p2pdrive.history.authoring import Edit, Writing
+from p2pdrive.history.log import Log
+from p2pdrive.index.entries import Entry
+from p2pdrive.index.manifests import Manifests
+from p2pdrive.model.heads import Heads, merge, winner
+from p2pdrive.model.manifest import Manifest
+from p2pdrive.model.record import Kind, Record
+from p2pdrive.model.vector import Vector
+from p2pdrive.planning.conflicts import Verdict, judge
+
+
+class Ledger:
+    """One transaction over ``observed`` paths; ``finish`` writes what was gathered."""
+
+    def __init__(self, replica: Replica, log: Log, pen: Writing, observed: Iterable[Observed]) -> None:
+        self.log = log
+        self._replica = replica
+        self._pen = pen
+        named = [seen.path for seen in observed]
+        self._moved = {seen.moved.path for seen in observed if seen.moved is not None}
+        self._entries: dict[str, Entry | None] = dict.fromkeys(named) | log.entries.get_many(named)
+        self._heads: dict[str, Heads] = dict.fromkeys(named, ()) | log.registers.heads_of(named)
+        self._with_views = log.entries.with_views(named)
+        self._with_live_below = log.registers.with_live_below(named)
+        self._pen.prepare(named, self._heads)
+        self._directories: set[str] = set()  # known to be directories in their own right
+        self._puts: dict[str, tuple[Entry, Manifest | None]] = {}
+        self._marks: dict[str, int | None] = {}  # bytes of what is to be shown, None for shown
+
+    def entry(self, path: str) -> Entry | None:
+        """What the index says that ``path`` showed."""
+        if path in self._entries:
+            return self._entries[path]
+        return self.log.entries.get(path)
+
+    def is_copy(self, path: str) -> bool:
+        """Whether a conflict copy was shown at ``path``."""
+        entry = self.entry(path)
+        return entry is not None and entry.view is not None
+
+    def author_name(self, record: Record) -> str:
+        """The name in the batch of ``record``, which may be one that is not signed yet."""
+        own = self._pen.name_of(record.actor)
+        return own or self.log.registers.author_name(record.actor, record.seq)
+
+    def heads(self, path: str) -> Heads:
+        """The heads of ``path``, this run's own records included."""
+        found = self._heads.get(path)
+        return self.log.registers.heads(path) if found is None else found
+
+    def verdict(self, path: str) -> Verdict:
+        """What the heads of ``path`` say that the folder shows."""
+        heads = self.heads(path)
+        best = winner(heads)
+        if best is not None and best.content.kind is Kind.DIRECTORY:
+            return judge(heads, False)
+        entry = self.entry(path)
+        fresh = path not in self._heads or (entry is not None and entry.content.kind is Kind.DIRECTORY)
+        live_below = self.log.registers.live_below(path) if fresh else path in self._with_live_below
+        return judge(heads, live_below)
+
+    def views(self, path: str) -> dict[str, Entry]:
+        """The conflict copies shown beside ``path``, by their paths."""
+        if path in self._heads and path not in self._with_views:
+            return {}
+        return {view.path: view for view in self.log.entries.views(path)}
+
+    def write(self, edit: Edit) -> Record:
+        """Publish a person's change."""
+        before = self.heads(edit.path)
+        record = self._pen.edit(edit)
+        self._heads[edit.path] = merge(before, [record])
+        if edit.content.kind is not Kind.DIRECTORY:
+            self._directories.discard(edit.path)
+        for directory in self.log.unsound_above(edit.path, self._directories):
+            self._marks[directory] = 0
+        return record
+
+    def note(self, seen: Observed, vector: Vector) -> None:
+        """The folder shows ``seen``, which stands for ``vector``."""
+        before = self.entry(seen.path)
+        if seen.content.live:
+            self._note_live(seen, before, vector)
+        elif seen.path not in self._moved:  # else the entry is about to follow its file
+            self.forget(seen.path)
+
+    def forget(self, path: str) -> None:
+        """The folder shows nothing at ``path``."""
+        self._puts.pop(path, None)
+        self._entries[path] = None
+        number = self.log.entries.delete(path)
+        if number is not None:
+            self._replica.store.unborrow(self.log.connection, number)
+
+    def stand_for(self, path: str, vector: Vector) -> None:
+        """What ``path`` shows stands for ``vector`` now."""
+        self._write_puts()
+        self._entries.pop(path, None)
+        entry = self.log.entries.get(path)
+        if entry is not None:
+            self.log.entries.set_vector(entry.id, vector)
+
+    def mark_shown(self, path: str) -> None:
+        """The folder shows what the heads of ``path`` say."""
+        self._marks[path] = None
+
+    def mark_unshown(self, path: str, size: int) -> None:
+        """``path`` is still to be shown: ``size`` bytes."""
+        self._marks[path] = size
+
+    def finish(self) -> dict[str, int]:
+        """Write what was gathered; the caller commits. Returns the marks of what is to be shown, by path."""
+        self._write_puts()
+        self.log.entries.mark_shown(path for path, size in self._marks.items() if size is None)
+        unshown = [(path, size) for path, size in self._marks.items() if size is not None]
+        self.log.entries.mark_unshown(unshown)
+        return self.log.entries.among_unshown(path for path, _ in unshown)
+
+    def _note_live(self, seen: Observed, before: Entry | None, vector: Vector) -> None:
+        assert seen.stat is not None
+        number = before.id if before is not None else 0
+        if seen.moved is not None:
+            self.log.entries.move(seen.moved.id, seen.path)
+            self._entries[seen.moved.path] = None
+            number = seen.moved.id
+        stat, now = seen.stat, self._replica.services.now_ns()
+        entry = Entry(seen.path, seen.content, stat.inode, stat.ctime_ns, vector, now, id=number)
+        self._entries[seen.path] = entry
+        self._puts[seen.path] = (entry, seen.manifest)
+        if before is not None and (before.view is not None or before.content.kind is not seen.content.kind):
+            self._write_puts()
+
+    def _write_puts(self) -> None:
+        if not self._puts:
+            return
+        connection, store = self.log.connection, self._replica.store
+        numbered = self.log.entries.put_many(entry for entry, _ in self._puts.values())
+        manifests = Manifests(connection)
+        borrowed: list[tuple[int, Manifest]] = []
+        for number, (entry, manifest) in zip(numbered, self._puts.values(), strict=True):
+            self._entries.pop(entry.path, None)
+            stale = entry.id and (manifest is not None or entry.content.kind is not Kind.FILE)
+            if stale:
+                store.unborrow(connection, number)
+            if manifest is not None:
+                manifests.put(manifest)
+                borrowed.append((number, manifest))
+        store.borrow_all(connection, borrowed)
+        self._puts = {}

@@ -1,0 +1,82 @@
+"""Letting the index say what the folder shows, after it was changed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.folder.files import Stat
+from p2pdrive.history.log import Log
+from p2pdrive.index.entries import Entry, View
+from p2pdrive.index.manifests import Manifests
+from p2pdrive.model.record import Content, Kind
+from p2pdrive.model.vector import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """``path`` shows ``content``, which is ``stat`` on disk (None: nothing), and stands for ``vector``.
+
+    ``moved_from``: the file was at that path, and what is borrowed from it stays borrowed.
+    """
+
+    path: str
+    content: Content
+    vector: Vector
+    stat: Stat | None
+    view: View | None = None
+    moved_from: str = ""
+
+
+def note(replica: Replica, log: Log, changes: Sequence[Change]) -> None:
+    """Note what was done, inside the caller's transaction. A path is named once, or first as moved away."""
+    plain: dict[str, Change] = {}
+    for change in changes:
+        if change.stat is None:
+            _forget(replica, log, change.path)
+        elif change.moved_from:
+            _note_moved(replica, log, change)
+        else:
+            plain[change.path] = change
+    known = log.entries.get_many(plain)
+    now = replica.services.now_ns()
+    entries = [_entry(each, now, known[path].id if path in known else 0) for path, each in plain.items()]
+    numbers = log.entries.put_many(entries)
+    manifests = Manifests(log.connection)
+    borrowed = []
+    for number, entry in zip(numbers, entries, strict=True):
+        if entry.id:
+            replica.store.unborrow(log.connection, number)
+        content = entry.content
+        if content.kind is Kind.FILE:
+            manifest = manifests.get(content.root, content.blocks, content.size)
+            if manifest is not None:
+                borrowed.append((number, manifest))
+    replica.store.borrow_all(log.connection, borrowed)
+
+
+def _forget(replica: Replica, log: Log, path: str) -> None:
+    number = log.entries.delete(path)
+    if number is not None:
+        replica.store.unborrow(log.connection, number)
+
+
+def _note_moved(replica: Replica, log: Log, change: Change) -> None:
+    source = log.entries.get(change.moved_from)
+    _forget(replica, log, change.path)
+    if source is not None:
+        log.entries.move(source.id, change.path)
+    log.entries.put(_entry(change, replica.services.now_ns(), 0))
+
+
+def _entry(change: Change, now_ns: int, number: int) -> Entry:
+    assert change.stat is not None
+    return Entry(
+        change.path,
+        change.content,
+        change.stat.inode,
+        change.stat.ctime_ns,
+        change.vector,
+        now_ns,
+        change.view,
+        number,
+    )

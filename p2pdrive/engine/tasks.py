@@ -1,0 +1,53 @@
+"""What settling asks of those who change the folder, as values."""
+
+from dataclasses import dataclass, field
+
+from p2pdrive.folder.files import Stat
+from p2pdrive.index.entries import Entry, View
+from p2pdrive.model.problem import Problem
+from p2pdrive.model.record import Content
+from p2pdrive.model.vector import Vector
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """Where a file goes that must make room, and what it is there: a conflict copy, or the person's own."""
+
+    path: str
+    content: Content
+    view: View | None
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Make ``path`` show ``content``, standing for ``seen``, where ``expected`` is now.
+
+    ``before`` is the entry of what is there. ``view``: it is a conflict copy. ``moved_from``: where the
+    same file may be. ``keep``: what to do with the file that is there, if not to retire it. ``marks`` are the
+    serials in ``unshown`` that are done with then.
+    """
+
+    path: str
+    content: Content
+    seen: Vector
+    expected: Stat | None
+    before: Entry | None
+    view: View | None = None
+    moved_from: str = ""
+    keep: Keep | None = None
+    marks: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Settled:
+    """``tasks``: to be shown. ``again``: being written, to be looked at soon. ``published``: records written.
+
+    ``well``: paths that have no problem (any more). ``more``: other paths are to be shown now too.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    well: list[str] = field(default_factory=list)
+    published: int = 0
+    more: bool = False

@@ -1,0 +1,93 @@
+"""Portable paths: what may be in a drive, and the order of keys."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
+from p2pdrive.model.paths import ancestors, from_key, join, key, name, parent, refusal
+from tests.model.values import names, paths
+
+REFUSED = {
+    "": "empty",
+    "/": "absolute",
+    "/etc/passwd": "absolute",
+    "a//b": "empty",
+    "a/": "empty",
+    ".": "'.'",
+    "..": "'..'",
+    "a/../b": "'..'",
+    "../a": "'..'",
+    "a/.": "'.'",
+    "a\0b": "NUL",
+    ".p2pdrive": "own",
+    ".p2pdrive/index.db": "own",
+    ".P2PDrive/index.db": "own",
+    "a\udc80b": "UTF-8",
+    "é" * (NAME_BYTES_MAX // 2 + 1): f"{NAME_BYTES_MAX} bytes",
+    "/".join(["a" * 200] * 21): f"{PATH_BYTES_MAX} bytes",
+}
+ALLOWED = (
+    "a",
+    "a/b/c",
+    "...",
+    ".p2pdriveignore",
+    "a/.p2pdrive",
+    "-rf",
+    " ",
+    "a\\b",
+    "x" * NAME_BYTES_MAX,
+    "/".join(["a" * 255] * 16),
+    "new\nline",
+    "日本語.txt",
+)
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_path_that_may_not_be_is_refused_with_its_reason(path: str) -> None:
+    assert REFUSED[path] in (refusal(path) or "")
+
+
+@pytest.mark.parametrize("path", ALLOWED)
+def test_odd_but_harmless_path_is_allowed(path: str) -> None:
+    assert refusal(path) is None
+
+
+@given(st.text())
+def test_allowed_paths_stay_inside_the_drive(path: str) -> None:
+    if refusal(path) is None:
+        parts = path.split("/")
+        assert all(part not in ("", ".", "..") and "\0" not in part for part in parts)
+        assert parts[0].casefold() != ".p2pdrive"
+
+
+@given(paths)
+def test_key_gives_its_path_back(path: str) -> None:
+    assert from_key(key(path)) == path
+
+
+@given(st.lists(paths, unique=True))
+def test_keys_order_as_the_tree_is_walked(found: list[str]) -> None:
+    assert sorted(found, key=key) == sorted(
+        found, key=lambda path: [part.encode() for part in path.split("/")]
+    )
+
+
+@given(paths, paths)
+def test_a_range_of_keys_is_a_subtree(path: str, other: str) -> None:
+    inside = key(path) + b"\0" < key(other) < key(path) + b"\1"
+    assert inside == other.startswith(path + "/")
+
+
+@given(paths, names)
+def test_parent_and_name_make_the_path(path: str, child: str) -> None:
+    assert join(parent(path), name(path)) == path
+    assert parent(join(path, child)) == path
+    assert name(join(path, child)) == child
+
+
+@given(paths)
+def test_ancestors_are_the_parents_of_parents_up_to_the_root(path: str) -> None:
+    above = ancestors(path)
+    assert len(above) == path.count("/")
+    assert [parent(step) for step in [path, *above]] == [*above, ""]
