@@ -159,6 +159,8 @@ DISCOVERY_STOP_SECONDS = 1.0
 PLAN_PATHS_MAX = 512
 #: Bytes of content in one such run of paths; a larger file is a run of its own.
 PLAN_BYTES_MAX = 32 * MIB
+#: Bytes of a drive's disk that contents leave free: its index must be writable to say that a file does not fit.
+DISK_RESERVE_BYTES = 16 * MIB
 #: Bytes asked for and not yet received from one peer: a gigabit link at 100 ms.
 IN_FLIGHT_BYTES_MAX = 16 * MIB
 #: Seconds until a path with a problem is tried again, at first and at most.
@@ -194,8 +196,6 @@ SCAN_STEP_PATHS = 5000
 SCAN_MISSING_MAX = 100_000
 #: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire.
 RUNS_AT_ONCE = 4
-#: Deletions held back until what is new has been shown, so that a moved file is renamed, not copied.
-REMOVALS_HELD_MAX = 20_000
 
 # --- node ----------------------------------------------------------------------------------------
 #: Seconds until a connection to a device that shares no drive with us is ended.

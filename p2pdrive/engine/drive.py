@@ -13,13 +13,14 @@ import trio
 
 from p2pdrive.engine.exchange import Exchange
 from p2pdrive.engine.materialise import Materialiser
+from p2pdrive.engine.named import sort
 from p2pdrive.engine.problems import Problems
 from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.errors import LinkClosed
 from p2pdrive.history.log import Ingested
-from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS, SCAN_STEP_PATHS
+from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -40,7 +41,7 @@ class Drive:
         self.scanned = False
         self._changed = changed
         self._offload = replica.services.offload
-        self.exchange = Exchange(replica, self._ingested, self._moved)
+        self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved)
         self.materialiser = Materialiser(
             replica,
             self.exchange.sources,
@@ -48,6 +49,7 @@ class Drive:
             self._look_again_soon,
             self._progressed,
             lambda: self.informed,
+            lambda: self.exchange.pulling,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
         self._being_written: set[str] = set()
@@ -159,32 +161,13 @@ class Drive:
             self._progressed()
 
     async def _look_at_named(self, named: list[str]) -> None:
-        """What is there before what is gone, so that a renamed file is met under its new name first.
-
-        Of what is gone, conflict copies come first: whoever removed one saw what was beside it.
-        """
-        there, gone = await self._offload(self._sort, named)
-        files = [path for path, is_directory in there if not is_directory]
-        for at in range(0, len(files), SCAN_STEP_PATHS):
-            await self._settle(await self.materialiser.changed_of(files[at : at + SCAN_STEP_PATHS]))
-        for path, is_directory in there:
-            if is_directory:
-                await self._look_into(path)
-        for path in gone:
+        found = await self._offload(sort, self.replica, self.materialiser.leave_alone(named))
+        await self._settle(found.files)
+        for path in found.directories:
             await self._look_into(path)
-
-    def _sort(self, named: list[str]) -> tuple[list[tuple[str, bool]], list[str]]:
-        there: list[tuple[str, bool]] = []
-        gone: list[str] = []
-        for item in named:
-            found = self.replica.files.stat(item)
-            if found is None:
-                gone.append(item)
-            else:
-                there.append((item, found.kind.name == "DIRECTORY"))
-        with self.replica.reading() as log:
-            copies = {path for path, entry in log.entries.get_many(gone).items() if entry.view is not None}
-        return there, sorted(gone, key=lambda path: path not in copies)
+        await self._settle(found.gone)
+        for path in found.gone_directories:
+            await self._look_into(path)
 
     async def _look_into(self, start: str) -> None:
         """Compare ``start`` and all that is in it with the index, and settle what differs."""
@@ -241,6 +224,10 @@ class Drive:
             await self._offload(self.replica.start_afresh)
             self._look_at([""])
         self.exchange.announce()
+        self.materialiser.wake()
+
+    def _pulled(self) -> None:
+        """Nothing more of the log is on its way: what is to be removed may be removed."""
         self.materialiser.wake()
 
     # --- standing

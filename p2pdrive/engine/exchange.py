@@ -4,7 +4,7 @@ Batches are pulled from one peer at a time and are checked by their authors' sig
 matter who passes them on. Only members are told our frontier, and only members are served.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import trio
@@ -45,7 +45,7 @@ class Standing:
 class Exchange:
     """The log exchange of one drive.
 
-    ``ingested`` is awaited after each run of batches; ``changed`` is called when a peer's or our standing
+    ``ingested`` is awaited after each run of batches; ``pulled`` is called when no more are on their way; ``changed`` is called when a peer's or our standing
     moved.
     """
 
@@ -53,11 +53,14 @@ class Exchange:
         self,
         replica: Replica,
         ingested: Callable[[Ingested], Awaitable[None]],
+        pulled: Callable[[], None],
         changed: Callable[[], None],
     ) -> None:
         self._replica = replica
         self._ingested = ingested
+        self._pulled = pulled
         self._changed = changed
+        self.pulling = False
         self.peers: dict[Link, Peer] = {}
         self.standing = Standing()
         self.settled = False
@@ -107,7 +110,8 @@ class Exchange:
     def members(self) -> list[Peer]:
         """The peers that are members and have announced themselves."""
         known = self.standing.members
-        return [peer for peer in self.peers.values() if peer.frontier is not None and peer.link.device in known]
+        told = (peer for peer in self.peers.values() if peer.frontier is not None)
+        return [peer for peer in told if peer.link.device in known]
 
     def sources(self) -> Sequence[Link]:
         """The links that content can be asked for on."""
@@ -160,6 +164,7 @@ class Exchange:
         while True:
             await self._to_pull.wait()
             self._to_pull = trio.Event()
+            self.pulling = True
             for peer in list(self.peers.values()):
                 if peer.frontier is None:
                     continue
@@ -169,15 +174,18 @@ class Exchange:
                     continue
                 except RecordRefused as refusal:
                     peer.link.close(str(refusal))
+            self.pulling = False
+            self._pulled()
             self._changed()
 
     async def _pull_from(self, peer: Peer) -> None:
         """Pull until nothing more that may be taken comes from this peer."""
         offload = self._replica.services.offload
+        passed: dict[bytes, int] = {}  # what must wait is passed over: perhaps its grant comes after it
         while peer.link in self.peers and peer.frontier not in (None, peer.fruitless):
             assert peer.frontier is not None
             announced = peer.frontier
-            after = await offload(self._what_to_ask, announced)
+            after = await offload(self._what_to_ask, announced, passed)
             if after is None:
                 break
             answer = await peer.link.ask(Pull(peer.link.tag(self._replica.drive), 0, after))
@@ -185,8 +193,9 @@ class Exchange:
             if result.records or result.forked or result.own_forks:
                 self._forget_fruitless(result)
                 await self._ingested(result)
-            elif not answer.more:
+            elif not answer.more or result.waiting.items() <= passed.items():
                 peer.fruitless = announced
+            passed = {} if result.membership else passed | result.waiting
             if refusal is not None:
                 raise refusal
         if not self.caught_up.is_set():
@@ -199,8 +208,10 @@ class Exchange:
             for peer in self.peers.values():
                 peer.fruitless = None
 
-    def _what_to_ask(self, announced: Frontier) -> tuple[tuple[bytes, int], ...] | None:
-        """What to pull after, as (actor, seq); None where the peer has nothing more.
+    def _what_to_ask(
+        self, announced: Frontier, passed: Mapping[bytes, int]
+    ) -> tuple[tuple[bytes, int], ...] | None:
+        """What to pull after, as (actor, seq), ``passed`` left out; None where the peer has nothing more.
 
         Where the peer names another batch than ours at the end of an actor's log, someone wrote two logs:
         ask for that batch, whose signature proves it.
@@ -218,7 +229,7 @@ class Exchange:
                 elif log.hash_at(actor, seq) != digest:
                     after[actor] = max(0, seq - BATCH_RECORDS_MAX)
                     wanted = True
-        return tuple(sorted(after.items())) if wanted else None
+        return tuple(sorted({**after, **passed}.items())) if wanted else None
 
     def _ingest(self, answer: Batches) -> tuple[Ingested, RecordRefused | None]:
         """Take in batches up to the first that is refused; what came before it stays."""

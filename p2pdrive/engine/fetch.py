@@ -29,12 +29,14 @@ class Fetcher:
         self._replica = replica
         self._links = links
         self._offload = replica.services.offload
+        self._begun: set[str] = set()  # temporaries that were not completed, when a connection was cut, say
+        self._promised = 0  # bytes of disk that what is under way needs
 
     async def fetch(self, tasks: Sequence[Task], earlier: frozenset[str]) -> dict[str, str]:
         """Gather the contents of ``tasks`` in their temporaries; returns path → why, where it failed.
 
-        ``earlier`` are the temporaries that were there when the drive was opened: nothing in them is
-        fetched again.
+        ``earlier`` are the temporaries that were there when the drive was opened: nothing in them, nor in
+        those that could not be completed since, is fetched again.
         """
         failed: dict[str, str] = {}
         wants: list[Want] = []
@@ -46,9 +48,15 @@ class Fetcher:
             else:
                 wants.append(Want(task, manifest))
         gathering = Gathering(self._replica, wants)
-        missing = await self._offload(gathering.prepare, earlier)
-        if missing:
-            await _Transfer(self._replica, gathering, missing, self._links).run()
+        missing = await self._offload(gathering.prepare, earlier | self._begun, self._promised)
+        self._promised += gathering.claimed
+        try:
+            if missing:
+                await _Transfer(self._replica, gathering, missing, self._links).run()
+        finally:
+            self._promised -= gathering.claimed
+        self._begun.difference_update(want.name for want in wants)
+        self._begun.update(wants[number].name for number in gathering.failed)
         failed.update((wants[number].task.path, why) for number, why in gathering.failed.items())
         return failed
 

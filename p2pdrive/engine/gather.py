@@ -10,8 +10,8 @@ from blake3 import blake3
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
 from p2pdrive.engine.show import temporary_name
-from p2pdrive.errors import WorldError
-from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES
+from p2pdrive.errors import DiskFull, WorldError
+from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES
 from p2pdrive.model.manifest import Manifest
 
 
@@ -46,14 +46,17 @@ class Gathering:
         self._replica = replica
         self.wants = wants
         self.failed: dict[int, str] = {}
+        self.claimed = 0  # bytes of disk that it needs
         self._places: dict[bytes, list[_Place]] = {}
         self._lengths: dict[bytes, int] = {}
 
-    def prepare(self, earlier: frozenset[str]) -> list[tuple[bytes, int]]:
+    def prepare(self, earlier: frozenset[str], promised: int) -> list[tuple[bytes, int]]:
         """Take what is here: in the temporaries named in ``earlier``, and in the store.
 
-        Returns (block, length in bytes) of what is to be fetched, each block once.
+        ``promised`` are the bytes of disk that other gatherings still need; what does not fit beside them
+        fails. Returns (block, length in bytes) of what is to be fetched, each block once.
         """
+        room = self._replica.files.free_bytes() - DISK_RESERVE_BYTES - promised
         for number, want in enumerate(self.wants):
             try:
                 if not len(want.manifest):
@@ -62,6 +65,11 @@ class Gathering:
             except WorldError as error:
                 self.failed[number] = str(error)
                 continue
+            needed = sum(length for offset, length, _ in want.manifest.ranges() if offset not in present)
+            if needed > room - self.claimed:
+                self._has_no_room(number, f"it needs {needed:,} bytes on this disk, which is full")
+                continue
+            self.claimed += needed
             for offset, length, block in want.manifest.ranges():
                 if offset not in present:
                     self._places.setdefault(block, []).append(_Place(number, offset))
@@ -98,6 +106,11 @@ class Gathering:
                     found.add(offset)
         return frozenset(found)
 
+    def _has_no_room(self, number: int, why: str) -> None:
+        """Give up what has come of it: the disk is for what fits."""
+        self._replica.files.discard(self.wants[number].name)
+        self.failed[number] = f"{why}. Free some space, and it is tried again."
+
     def _take_from_store(self) -> None:
         held = self._replica.store.held(self._lengths)
         run: list[bytes] = []
@@ -130,5 +143,7 @@ class Gathering:
                 with self._replica.files.open_temporary(want.name, want.task.content.size) as handle:
                     for offset, data in writes:
                         handle.pwrite(data, offset)
+            except DiskFull as error:
+                self._has_no_room(number, str(error))
             except WorldError as error:
                 self.failed[number] = str(error)

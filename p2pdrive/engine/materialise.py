@@ -14,7 +14,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
-from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, REMOVALS_HELD_MAX, RUNS_AT_ONCE
+from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -35,6 +35,7 @@ class Materialiser:
         look_again: Callable[[Iterable[str]], None],
         changed: Callable[[], None],
         informed: Callable[[], bool],
+        pulling: Callable[[], bool],
     ) -> None:
         self._replica = replica
         self._offload = replica.services.offload
@@ -44,6 +45,7 @@ class Materialiser:
         self._problems = problems
         self._look_again = look_again
         self._changed = changed
+        self._pulling = pulling
         self._one_at_a_time = trio.Lock()
         self._slots = trio.Semaphore(RUNS_AT_ONCE)
         self._to_do = trio.Event()
@@ -68,15 +70,15 @@ class Materialiser:
                 self._to_do = trio.Event()
                 await self._show_all(nursery)
 
-    async def changed_of(self, paths: Sequence[str]) -> list[str]:
-        """Those of ``paths`` that may have to be settled; most that the watcher names we changed ourselves."""
-        return await self._offload(self._settler.changed, paths)
+    def leave_alone(self, paths: Iterable[str]) -> list[str]:
+        """``paths`` without those under our own hands, which are looked at again when we are done."""
+        paths = list(paths)
+        self._look_again(path for path in paths if path in self._showing)
+        return [path for path in paths if path not in self._showing]
 
     async def settle(self, paths: Sequence[str]) -> int:
         """Settle paths that the folder may have changed; returns the number of records published."""
-        free = [path for path in paths if path not in self._showing]
-        if len(free) < len(paths):
-            self._look_again(path for path in paths if path in self._showing)
+        free = self.leave_alone(paths)
         if not free:
             return 0
         async with self._one_at_a_time:
@@ -87,37 +89,38 @@ class Materialiser:
         return settled.published
 
     async def _show_all(self, nursery: trio.Nursery) -> None:
-        removals: list[Task] = []
+        """One pass over what is unshown. Removals come last, and not while more of the log is on its way: the
+        file that is removed here may be wanted under another name."""
+        removals: list[str] = []
         after = ""
-        while True:
-            page = await self._offload(self._unshown, after)
-            if not page:
-                break
+        while page := await self._offload(self._unshown, after):
             after = page[-1][0]
             now = trio.current_time()
             due = [row for row in page if row[0] not in self._showing and not self._problems.waits(row[0], now)]
             for run in _runs(due):
-                removals += await self._settle_and_show(run, nursery)
-            if len(removals) >= REMOVALS_HELD_MAX:
-                await self._start(removals, nursery)
-                removals = []
-        await self._start(removals, nursery)
+                removals += await self._settle_and_show(run, nursery, removing=False)
+        if not self._pulling():
+            for run in _runs((path, 0) for path in removals):
+                await self._settle_and_show(run, nursery, removing=True)
         if not self._showing and not await self._offload(self._unshown, ""):
             await self._offload(self._tidy)
 
-    async def _settle_and_show(self, run: Sequence[str], nursery: trio.Nursery) -> list[Task]:
-        """Begin to show a run of paths; returns the removals, which are claimed and left for later."""
+    async def _settle_and_show(
+        self, run: Sequence[str], nursery: trio.Nursery, removing: bool
+    ) -> list[str]:
+        """Begin to show a run of paths; returns those to be removed, which are left alone unless ``removing``."""
         await self._slots.acquire()
         self._slots.release()  # only to wait until it makes sense to decide
         async with self._one_at_a_time:
-            settled = await self._offload(self._settler.settle, run)
+            settled = await self._offload(self._settler.settle, [p for p in run if p not in self._showing])
             tasks = await self._offload(with_sources, self._replica, settled.tasks)
+            removals = [task.path for task in tasks if not task.content.live and not removing]
+            tasks = [task for task in tasks if task.content.live or removing]
             taken = {_owner(task) for task in tasks if not self._showing.isdisjoint(_claims([task]))}
             tasks = [task for task in tasks if _owner(task) not in taken]
             self._showing.update(_claims(tasks))
         self._note(settled)
-        removals = [task for task in tasks if not task.content.live]
-        await self._start([task for task in tasks if task.content.live], nursery)
+        await self._start(tasks, nursery)
         return removals
 
     async def _start(self, tasks: Sequence[Task], nursery: trio.Nursery) -> None:
@@ -139,7 +142,7 @@ class Materialiser:
         for path in shown.done:
             self._problems.resolve(path)
         self._look_again([*shown.again, *(path for path in shown.done if path == IGNORE_FILE)])
-        if shown.done:
+        if shown.done or shown.check:
             self.wake()
         self._changed()
 
@@ -186,7 +189,7 @@ def _runs(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
     run: list[str] = []
     size = 0
     for path, length in rows:
-        if run and size + length > PLAN_BYTES_MAX:
+        if run and (size + length > PLAN_BYTES_MAX or len(run) == PLAN_PATHS_MAX):
             yield run
             run, size = [], 0
         run.append(path)

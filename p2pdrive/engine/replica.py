@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from blake3 import blake3
@@ -10,7 +10,7 @@ from blake3 import blake3
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
-from p2pdrive.errors import BlockMissing, FormatTooNew, RootMissing
+from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Log
@@ -39,18 +39,24 @@ class Replica:
         self.root = root
         self.services = services
         check_format(root)
-        self.files = services.open_files(root)
         state = Path(root, STATE_DIRECTORY)
-        self.database = Database(str(state / "index.db"))
-        self.genesis = Genesis.decode(bytes(self._meta("genesis") or b""))
-        self.drive = self.genesis.drive
-        self.chunker = Chunker(self.genesis.chunking)
-        self.store = Store(self.database, state / "packs", self._read_range)
-        clock = HybridClock(int(self._meta("clock") or 0))
-        self.author = Author(services.identity, services.name, clock, services.now_ms, services.random)
-        self._claim(marks)
-        self.adopting = bool(self._meta("adopting"))
-        self.ignore = Ignore.load(self.files)
+        with ExitStack() as opened:
+            self.files = services.open_files(root)
+            opened.callback(self.files.close)
+            self.database = Database(str(state / "index.db"))
+            opened.callback(self.database.close)
+            self.genesis = _genesis(self.database)
+            self.drive = self.genesis.drive
+            self.chunker = Chunker(self.genesis.chunking)
+            self.store = Store(self.database, state / "packs", self._read_range)
+            opened.callback(self.store.close)
+            clock = HybridClock(int(self._meta("clock") or 0))
+            self.author = Author(services.identity, services.name, clock, services.now_ms, services.random)
+            self._former = dict(marks)
+            self._claim(marks)
+            self.adopting = bool(self._meta("adopting"))
+            self.ignore = Ignore.load(self.files)
+            opened.pop_all()
 
     def close(self) -> None:
         """Let go of all files."""
@@ -98,9 +104,10 @@ class Replica:
         self.adopting = False
 
     def marks(self) -> dict[bytes, tuple[int, bytes]]:
-        """Our own actors' frontier, for the home to remember outside the folder."""
+        """Our own actors' frontier, for the home to remember outside the folder; that of former ones too, as
+        the same backup may be restored twice."""
         with self.reading() as log:
-            return {row[2]: (row[3], row[4]) for row in log.own_actors(self.services.identity.device)}
+            return self._former | {row[2]: (row[3], row[4]) for row in log.own_actors(self.services.identity.device)}
 
     def _claim(self, marks: Mapping[bytes, tuple[int, bytes]]) -> None:
         """Notice that the folder came from another device, or from a backup."""
@@ -181,8 +188,18 @@ def drive_of(root: str) -> bytes:
     check_format(root)
     database = Database(str(Path(root, STATE_DIRECTORY, "index.db")))
     try:
-        with database.read() as connection:
-            row = connection.execute("SELECT value FROM meta WHERE name = 'genesis'").fetchone()
-        return Genesis.decode(row[0]).drive
+        return _genesis(database).drive
     finally:
         database.close()
+
+
+def _genesis(database: Database) -> Genesis:
+    with database.read() as connection:
+        row = connection.execute("SELECT value FROM meta WHERE name = 'genesis'").fetchone()
+    try:
+        return Genesis.decode(row[0] if row else b"")
+    except RecordRefused as error:
+        raise IndexCorrupt(
+            f"{database.path} does not say which drive this is ({error}). Restore it from a backup; or move "
+            f"{STATE_DIRECTORY} away and join again with a new invite: the files stay, and nothing is fetched twice."
+        ) from error

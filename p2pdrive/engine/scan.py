@@ -7,11 +7,13 @@ from collections.abc import Iterator
 
 from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
+from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.folder.scan import Unseen, walk
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX, SCAN_MISSING_MAX, SCAN_STEP_PATHS
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
+from p2pdrive.model.record import Kind
 
 _PAGE = 1000
 
@@ -70,6 +72,9 @@ class Scan:
                 continue
             if entry is None or entry.path != item.path:
                 changed.append(item.path)
+            elif _was_directory(entry, item.stat):
+                self._missing.append(item.path)  # what is there now comes after what was in it
+                entry = next(entries, None)
             else:
                 if not unchanged(entry, item.stat):
                     changed.append(item.path)
@@ -92,3 +97,7 @@ class Scan:
             if len(page) < _PAGE:
                 return
             after = page[-1].path
+
+
+def _was_directory(entry: Entry, stat: Stat) -> bool:
+    return entry.content.kind is Kind.DIRECTORY and stat.kind is not FileKind.DIRECTORY

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.ledger import Ledger
-from p2pdrive.engine.observe import Observed, Observer, unchanged
+from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.errors import Changed, RootMissing, WorldError
@@ -57,22 +57,6 @@ class Settler:
         settled.more = settled.more or settled.published > 0
         return settled
 
-    def changed(self, named: Sequence[str]) -> list[str]:
-        """Those of ``named`` that are not for certain what the index says, or are still to be shown."""
-        with self._replica.reading() as log:
-            entries = log.entries.get_many(named)
-            waiting = log.entries.among_unshown(named)
-        return [path for path in named if path in waiting or self._may_differ(path, entries.get(path))]
-
-    def _may_differ(self, path: str, entry: Entry | None) -> bool:
-        try:
-            stat = self._replica.files.stat(path)
-        except WorldError:
-            return True
-        if entry is None or stat is None:
-            return (entry is None) != (stat is None)
-        return not unchanged(entry, stat)
-
     def _observe(self, named: Iterable[str], observer: Observer, settled: Settled) -> list[Observed]:
         found: dict[str, Observed] = {}
         ignored: list[str] = []
@@ -107,10 +91,11 @@ class Settler:
         for directory in paths.ancestors(path):
             if directory in found or directory in observer.known_directories:
                 return
-            if log.entries.get(directory) is not None:
+            entry = log.entries.get(directory)
+            if entry is not None and entry.content.kind is Kind.DIRECTORY:
                 observer.known_directories.add(directory)
                 return
-            seen = observer.look(directory, None, log)
+            seen = observer.look(directory, entry, log)
             if seen.content.live:
                 found[directory] = seen
 
@@ -166,8 +151,8 @@ class _Run:
             self._settle_path(seen, entry)
 
     def _waits_for_its_inside(self, seen: Observed, entry: Entry | None) -> bool:
-        """A directory that is gone is published as such after what was in it."""
-        if entry is None or entry.content.kind is not Kind.DIRECTORY or seen.content.live:
+        """A directory that is gone, or something else now, is published as such after what was in it."""
+        if entry is None or entry.content.kind is not Kind.DIRECTORY or seen.content.kind is Kind.DIRECTORY:
             return False
         return bool(self._ledger.log.entries.below(seen.path, 1))
 
@@ -193,6 +178,9 @@ class _Run:
             case Adopt():
                 self._ledger.note(seen, action.seen)
             case Show():
+                if entry is None and seen.manifest is not None and not action.keep and action.aside is None:
+                    self._ledger.note(seen, {})  # its blocks need not be fetched
+                    entry = self._ledger.entry(seen.path)
                 self._show(action, seen, entry, now.verdict)
             case Blocked():
                 self._settled.problems.append(Problem(action.path, action.what))

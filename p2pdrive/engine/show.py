@@ -5,7 +5,7 @@ into packs before it is let go, so that history keeps them ("retire"). Killed at
 holds the old or the new version of each path, and the next start takes up what was displaced.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -29,10 +29,15 @@ from p2pdrive.planning.conflicts import judge
 
 @dataclass(slots=True)
 class Shown:
-    """``done``: the folder shows these paths now. ``again``: the folder changed meanwhile: settle anew."""
+    """``done``: the folder shows these paths now. ``again``: the folder changed meanwhile: settle anew.
+
+    ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what
+    is in them, and paths whose copies are shown now.
+    """
 
     done: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
+    check: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -61,10 +66,24 @@ def needs_bytes(task: Task) -> bool:
     return not _same_bytes(task)
 
 
-def with_sources(replica: Replica, tasks: Iterable[Task]) -> list[Task]:
+def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
     """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there."""
+    sources = [task.moved_from for task in tasks if task.moved_from]
+    if not sources:
+        return list(tasks)
     with replica.reading() as log:
-        return [_with_source(log, task) if task.moved_from else task for task in tasks]
+        marks = log.entries.among_unshown(sources)  # before the heads are looked at
+        entries = log.entries.get_many(sources)
+        heads = log.registers.heads_of(sources)
+        crowded = log.registers.with_live_below(sources)
+    checked = []
+    for task in tasks:
+        source = task.moved_from
+        if source:
+            wanted = judge(heads.get(source, ()), source in crowded).content
+            task = _with_source(task, entries.get(source), wanted, marks.get(source))
+        checked.append(task)
+    return checked
 
 
 class Shower:
@@ -88,6 +107,7 @@ class Shower:
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
             log.entries.take_off_unshown(run.marks)
+            log.entries.mark_unshown((path, 0) for path in run.shown.check)
         for retired in run.retired:
             self._files.discard(retired.name)
         return run.shown
@@ -98,6 +118,7 @@ class Shower:
             return
         kept = {change.content.root for change in run.changes}
         with self._replica.reading() as log:
+            staying = _blocks_of(Manifests(log.connection), run.changes)
             for retired in run.retired:
                 entry = retired.entry
                 if entry is None or entry.content.kind is not Kind.FILE or entry.content.root in kept:
@@ -105,7 +126,6 @@ class Shower:
                 manifests = Manifests(log.connection)
                 manifest = manifests.get(entry.content.root, entry.content.blocks, entry.content.size)
                 if manifest is not None:
-                    staying = _blocks_of(manifests, run.changes)
                     self._retire_one(retired, entry, manifest, staying)
         self._replica.store.flush()
 
@@ -246,6 +266,7 @@ class _Run:
                 with self._replica.reading() as log:
                     seen = judge(log.registers.heads(directory), True).seen
                 self.changes.append(Change(directory, DIRECTORY, seen, stat))
+                self.shown.check.append(directory)
             elif stat.kind is not FileKind.DIRECTORY:
                 self.shown.again.append(directory)
                 raise Changed(f"{directory} is no directory.")
@@ -260,6 +281,8 @@ class _Run:
     def _done(self, path: str, change: Change) -> None:
         self.changes.append(change)
         self.shown.done.append(path)
+        if change.view is not None:
+            self.shown.check.append(change.view.of)
         if change.moved_from:
             self.shown.done.append(change.moved_from)
 
@@ -292,19 +315,16 @@ def _is_version(entry: Entry, stat: Stat) -> bool:
     return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
 
 
-def _with_source(log: Log, task: Task) -> Task:
+def _with_source(task: Task, entry: Entry | None, wanted: Content, mark: int | None) -> Task:
+    """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its place in unshown."""
     nothing = replace(task, moved_from="")
     if task.content.kind is not Kind.FILE or task.expected is not None:
         return nothing
-    source = task.moved_from
-    marks = log.entries.among_unshown([source])  # before its heads are looked at
-    entry = log.entries.get(source)
     if entry is None or entry.view is not None or entry.content.identity != task.content.identity:
         return nothing
-    wanted = judge(log.registers.heads(source), log.registers.live_below(source)).content
     if wanted.identity == entry.content.identity:
         return nothing
-    return task if wanted.live else replace(task, marks=(*task.marks, *marks.values()))
+    return task if wanted.live or mark is None else replace(task, marks=(*task.marks, mark))
 
 
 def _as_on_disk(content: Content, stat: Stat) -> Content:

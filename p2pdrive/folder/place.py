@@ -13,6 +13,7 @@ from p2pdrive.folder.files import FileKind, Stat
 
 #: Bytes copied at a time, where a file has to be copied.
 _COPY_BYTES = 1024 * 1024
+_INTEGER_MAX = (1 << 63) - 1
 
 _KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.SYMLINK}
 
@@ -25,11 +26,14 @@ class Place(NamedTuple):
 
 
 def stat_of(found: os.stat_result, target: str | None = None) -> Stat:
-    """The drive's view of a stat result."""
+    """The drive's view of a stat result, in numbers that records and the index can hold: a time beyond the
+    year 2262 is that year's, and an inode of 64 bits (some network file systems have them) is signed."""
     mode = found.st_mode
     kind = _KINDS.get(stat.S_IFMT(mode), FileKind.OTHER)
     executable = kind is FileKind.FILE and mode & stat.S_IXUSR != 0
-    return Stat(kind, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, executable, target)
+    mtime_ns = min(max(found.st_mtime_ns, -_INTEGER_MAX), _INTEGER_MAX)
+    inode = found.st_ino if found.st_ino <= _INTEGER_MAX else found.st_ino - (1 << 64)
+    return Stat(kind, found.st_size, mtime_ns, found.st_ctime_ns, inode, executable, target)
 
 
 def look(place: Place) -> Stat | None:

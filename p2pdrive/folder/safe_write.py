@@ -209,7 +209,8 @@ def _settled(place: Place, ours: os.stat_result) -> Stat:
 
 
 def _is_ours(found: Stat, ours: os.stat_result) -> bool:
-    return (found.inode, found.size, found.mtime_ns) == (ours.st_ino, ours.st_size, ours.st_mtime_ns)
+    own = stat_of(ours)
+    return (found.inode, found.size, found.mtime_ns) == (own.inode, own.size, own.mtime_ns)
 
 
 def _keep_permissions(source: Place, target: Place) -> None:

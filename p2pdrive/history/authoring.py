@@ -36,7 +36,7 @@ class Edit:
 
 
 class Author:
-    """This device as a writer in one drive. ``wall_ms`` and ``random`` are injected."""
+    """The writer that this device is in one drive. ``wall_ms`` and ``random`` are injected."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Writing:
         self.written = 0
 
     def prepare(self, changing: Iterable[str], heads: Mapping[str, Heads]) -> None:
-        """Read at once what writing to these paths needs; ``heads`` are theirs, as read in this transaction."""
+        """Read at once what writing to these paths needs; ``heads``: theirs, read in this transaction."""
         changing = list(changing)
         self._heads = {path: heads.get(path, ()) for path in changing}
         numbers = [pen.number for pen in self._pens]
@@ -187,4 +187,7 @@ def start_afresh(log: Log, drop_own: bool) -> None:
 
 def restored(marks: Mapping[bytes, tuple[int, bytes]], log: Log) -> bool:
     """Whether the log lacks what we once noted of our own actors in ``marks`` (actor → (seq, hash))."""
-    return any(seq > 0 and log.hash_at(actor, seq) != digest for actor, (seq, digest) in marks.items())
+    return any(
+        seq > 0 and not log.is_disowned(actor) and log.hash_at(actor, seq) != digest
+        for actor, (seq, digest) in marks.items()
+    )

@@ -1,7 +1,7 @@
 """The log of a drive: what is held of each actor, taking in peers' batches, giving them out."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from p2pdrive.errors import RecordRefused
@@ -27,7 +27,7 @@ class Ingested:
     records: int = 0
     clock: int = 0
     membership: bool = False
-    waiting: int = 0  # batches of devices that may not write, as far as we know yet
+    waiting: dict[bytes, int] = field(default_factory=dict)  # actor → last seq of what may not be taken yet
     forked: list[bytes] = field(default_factory=list)
     own_forks: list[bytes] = field(default_factory=list)
 
@@ -73,7 +73,7 @@ class Log:
         return found, False
 
     def ingest(self, batch: Batch, result: Ingested, directories: set[str]) -> None:
-        """Check and take in a peer's batch, inside the caller's transaction; says in ``result`` what it brought.
+        """Check and take in a peer's batch, inside the caller's transaction; ``result`` says what it brought.
 
         A batch that is known is passed over; one of a device that may not write (yet) counts as waiting.
         ``directories`` remembers, for one transaction, which are known to be sound. Raises RecordRefused for
@@ -136,8 +136,13 @@ class Log:
             ORDER BY number"""
         return self._db.execute(sql, (device,)).fetchall()
 
+    def is_disowned(self, actor: bytes) -> bool:
+        """Whether ``actor`` is known here as one that is not ours, or not any more."""
+        row = self._db.execute("SELECT own FROM actors WHERE id = ?", (actor,)).fetchone()
+        return row is not None and not row[0]
+
     def disown(self, drop: bool) -> list[str]:
-        """Our actors are ours no more; with ``drop`` their logs go too. Returns the paths that lost records."""
+        """Our actors are ours no more; with ``drop`` their logs go. Returns the paths that lost records."""
         touched: list[str] = []
         if drop:
             own = "(SELECT number FROM actors WHERE own = 1)"
@@ -188,13 +193,13 @@ class Log:
             raise RecordRefused("a batch is of another drive")
         if not verify(header.device, batch.signature, signed_bytes(header.encode())):
             raise RecordRefused("a batch's signature is wrong")
-        if not self.membership.may_write(header.device):
-            result.waiting += 1
-            return
         actor = header.actor
+        if not self.membership.may_write(header.device):
+            result.waiting[actor] = header.last
+            return
         number, seq, digest = self.actor(header.device, header.nonce, actor)
         if header.first > seq + 1:
-            result.waiting += 1
+            result.waiting[actor] = header.last
             return
         if self._is_frozen(number) or self._known(number, batch):
             return
@@ -219,7 +224,7 @@ class Log:
 
     def _mark_unshown(self, changed: Mapping[str, Heads], directories: set[str]) -> None:
         """The heads of these paths changed: they must be shown, and the directories above them looked at
-        where they stand only because of what is in them. ``directories`` remembers those known to be sound."""
+        that stand only because of what is in them. ``directories`` remembers those known to be sound."""
         best = {path: winner(heads) for path, heads in changed.items()}
         marked = [(path, head.content.size if head is not None else 0) for path, head in best.items()]
         above = (directory for path in changed for directory in self.unsound_above(path, directories))

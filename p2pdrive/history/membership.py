@@ -55,7 +55,7 @@ class Membership:
             self.grant(change)
 
     def grant(self, grant: Grant) -> None:
-        """Make ``grant.device`` a member; of several roles granted the highest holds, so order is no matter."""
+        """Make ``grant.device`` a member; of several roles the highest holds, so order is no matter."""
         member = self.member(grant.device)
         if grant.public and (member is None or member.role < grant.role):
             self._db.execute("UPDATE invitations SET used = used + 1 WHERE public = ?", (grant.public,))

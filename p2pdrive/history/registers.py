@@ -65,8 +65,8 @@ class Registers:
         return found
 
     def apply(self, record: Record, actor: int, body: bytes, before: Heads | None = None) -> Heads:
-        """Add ``record``, encoded as ``body``, of actor number ``actor`` to its path; heads that it supersedes
-        are heads no more. ``before`` are the heads, where the caller knows them. Returns the heads now."""
+        """Add ``record``, encoded as ``body``, of actor number ``actor`` to its path; heads that it
+        supersedes are heads no more. ``before``: the heads, if the caller knows them. Returns those now."""
         if before is None:
             before = self.heads(record.path)
         after = registers.merge(before, [record])

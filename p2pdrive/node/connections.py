@@ -50,6 +50,7 @@ class Connections:
         self._moved = moved
         self._standings: dict[Link, _Standing] = {}
         self._greeting = 0
+        self._past: dict[bytes, tuple[int, int]] = {}  # bytes sent and received on links that have ended
         self.links: dict[bytes, Link] = {}
         self.change = trio.Event()  # set, and replaced, when a link comes or goes
 
@@ -100,6 +101,8 @@ class Connections:
             log.info("connection to %s ended: %s", _name(link), link.close_reason or "closed here")
         except* P2PDriveError as group:
             log.info("connection to %s ended: %s", stream.peer_address, _reason(group))
+        except* Exception as group:  # noqa: BLE001 - a bug that one peer meets must not end the others' links
+            log.exception("connection to %s: unexpected failure", stream.peer_address, exc_info=group)
         finally:
             with trio.CancelScope(shield=True):
                 await stream.aclose()
@@ -128,8 +131,20 @@ class Connections:
                 drive.detach(link)
             if self.links.get(link.device) is link:
                 del self.links[link.device]
+            self._remember_traffic(link)
             self._book.seen(link.device, self._services.now_ns())
             self._changed()
+
+    def _remember_traffic(self, link: Link) -> None:
+        if link.device in self._past or len(self._past) < DEVICES_MAX:
+            sent, received = self._past.get(link.device, (0, 0))
+            self._past[link.device] = sent + link.sent_bytes, received + link.received_bytes
+
+    def traffic(self, device: bytes) -> tuple[int, int]:
+        """Bytes sent to ``device`` and received from it since the start."""
+        sent, received = self._past.get(device, (0, 0))
+        now = [link for link in self._standings if link.device == device]
+        return sent + sum(link.sent_bytes for link in now), received + sum(link.received_bytes for link in now)
 
     async def _dismiss_stranger(self, link: Link) -> None:
         await trio.sleep(STRANGER_SECONDS)

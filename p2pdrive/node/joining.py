@@ -24,7 +24,8 @@ log = logging.getLogger(__name__)
 class Joining:
     """One join under way. ``outcome`` is set when it ended; ``refusal`` is why, None where it worked.
 
-    ``trouble`` says why it has not ended yet.
+    ``trouble`` says why it has not ended yet. ``named`` are addresses that the person gave: whoever is there
+    may let us in too.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Joining:
         discovery: Discovery,
         dial: Dial,
         joined: Callable[["Joining"], Awaitable[None]],
+        named: Sequence[str] = (),
     ) -> None:
         self.invite = invite
         self.path = path
@@ -47,6 +49,7 @@ class Joining:
         self._discovery = discovery
         self._dial = dial
         self._joined = joined
+        self._named = named
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Try until it worked or was refused; links that it opened go on in ``nursery``."""
@@ -68,7 +71,8 @@ class Joining:
 
     def _candidates(self) -> list[Sequence[str]]:
         found = [each.addresses for each in self._discovery.known() if self.invite.drive in each.drives]
-        return [addresses for addresses in (self.invite.addresses, *found) if addresses]
+        named = [(address,) for address in self._named]
+        return [addresses for addresses in (self.invite.addresses, *found, *named) if addresses]
 
     async def _try(self, addresses: Sequence[str], nursery: trio.Nursery) -> None:
         stream = await self._dial(addresses)

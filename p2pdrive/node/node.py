@@ -96,6 +96,8 @@ class Node:
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until SIGTERM, SIGINT or ``stop``. Raises HomeInUse, PortInUse and other CallerErrors."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        for address in self._options.peers:
+            parse_address(address)
         with self._home.lock():
             listeners = await self._listen()
             self._bound = bound(listeners)
@@ -183,7 +185,10 @@ class Node:
         assert self._nursery is not None
         scope = trio.CancelScope()
         path, services = registration.path, self._services
-        joining = Joining(invite, path, services, self._connections, self._discovery, dial, self._end_joining)
+        named = self._options.peers
+        joining = Joining(
+            invite, path, services, self._connections, self._discovery, dial, self._end_joining, named
+        )
         self._joinings[path] = (joining, scope)
         self._nursery.start_soon(_within, scope, joining.run, self._nursery)
         self._moved()
@@ -204,7 +209,8 @@ class Node:
         """The node and its drives as they are now."""
         device = self._services.identity.device
         node = NodeInfo(device.hex(), self._services.name, __version__, tuple(self._addresses()))
-        drives = [await drive_status(keeper, device) for keeper, _ in list(self._keepers.values())]
+        traffic = self._connections.traffic
+        drives = [await drive_status(keeper, device, traffic) for keeper, _ in list(self._keepers.values())]
         now = self._services.now_ns()
         drives += [joining_status(joining, now) for joining, _ in self._joinings.values()]
         return NodeStatus(node, tuple(sorted(drives, key=lambda drive: drive.path)))
@@ -281,7 +287,7 @@ class Node:
 
     async def _make_invite(self, path: str, role: str, uses: int, expires: int) -> Invite:
         """By the drive that runs, or by opening it for the moment."""
-        addresses = self._invite_addresses()
+        addresses = await self._invite_addresses()
         drive = self._drive_at(path)
         if drive is not None:
             invite = await self._services.offload(make_invite, drive.replica, role, uses, expires, addresses)
@@ -300,11 +306,18 @@ class Node:
     def _addresses(self) -> list[str]:
         return local_addresses(self._bound[1], self._bound[0]) if self._bound else []
 
-    def _invite_addresses(self) -> list[str]:
+    async def _invite_addresses(self) -> list[str]:
         if self._bound is not None:
             return self._addresses()
-        port = self._home.port()
-        return local_addresses(port) if port else []
+        if self._config.listen is not None:
+            host, port = parse_address(self._config.listen, listening=True)
+            return local_addresses(port, host) if port else []
+        if not self._home.port():  # choose the one that the node will listen on when it runs
+            listeners = await listen("", 0)
+            self._home.save_port(bound(listeners)[1])
+            for listener in listeners:
+                await listener.aclose()
+        return local_addresses(self._home.port())
 
     def _open_drives(self) -> dict[bytes, Drive]:
         return {keeper.id: keeper.drive for keeper, _ in self._keepers.values() if keeper.drive is not None}

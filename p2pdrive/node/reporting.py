@@ -1,5 +1,6 @@
 """What the node says of its drives: status, versions, members."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from p2pdrive.api.control import Member as MemberReport
@@ -22,8 +23,10 @@ def when(nanoseconds: int) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-async def drive_status(keeper: Keeper, device: bytes) -> DriveStatus:
-    """The status of one registered drive."""
+async def drive_status(
+    keeper: Keeper, device: bytes, traffic: Callable[[bytes], tuple[int, int]]
+) -> DriveStatus:
+    """The status of one registered drive; ``traffic`` gives the bytes sent to and received from a device."""
     drive = keeper.drive
     if drive is None:
         trouble = (ProblemStatus("", keeper.trouble, when(keeper.trouble_since_ns)),) if keeper.trouble else ()
@@ -40,7 +43,11 @@ async def drive_status(keeper: Keeper, device: bytes) -> DriveStatus:
         drive_state(drive, counts[3]),
         *counts,
         tuple(ProblemStatus(path, what, when(since)) for path, what, since in _problems(drive)),
-        tuple(_peer(drive, member.device) for member in members.values() if member.device != device),
+        tuple(
+            _peer(drive, member.device, *traffic(member.device))
+            for member in members.values()
+            if member.device != device
+        ),
     )
 
 
@@ -134,11 +141,12 @@ def _problems(drive: Drive) -> list[tuple[str, str, int]]:
     return drive.problems.all() + packs
 
 
-def _peer(drive: Drive, device: bytes) -> PeerStatus:
+def _peer(drive: Drive, device: bytes, sent: int, received: int) -> PeerStatus:
     member = drive.exchange.standing.members[device]
     peer: Peer | None = next((p for p in drive.exchange.peers.values() if p.link.device == device), None)
     if peer is None:
-        return PeerStatus(device.hex(), member.name, member.role.name.lower(), False, None, False, 0, 0)
+        role = member.role.name.lower()
+        return PeerStatus(device.hex(), member.name, role, False, None, False, sent, received)
     return PeerStatus(
         device.hex(),
         member.name,
@@ -146,8 +154,8 @@ def _peer(drive: Drive, device: bytes) -> PeerStatus:
         True,
         peer.link.address,
         drive.exchange.holds_all(peer),
-        peer.link.sent_bytes,
-        peer.link.received_bytes,
+        sent,
+        received,
     )
 
 

@@ -26,7 +26,7 @@ class Verdict:
 
 
 def judge(heads: Heads, live_child: bool) -> Verdict:
-    """The verdict over ``heads``; a path with a live child below it is a directory, whatever its heads say."""
+    """The verdict over ``heads``; a path with a live child is a directory, whatever its heads say."""
     best = winner(heads)
     content = best.content if best is not None else DELETED
     if live_child and content.kind is not Kind.DIRECTORY:

@@ -62,7 +62,7 @@ class Adopt:
 @dataclass(frozen=True, slots=True)
 class Show:
     """Make the folder show the verdict. ``aside`` is a loser that the disk holds now: the file becomes its
-    copy. ``keep`` says that what is on disk is a local change that may not be published: it is kept beside."""
+    copy. ``keep``: what is on disk is a local change that may not be published; it is kept beside."""
 
     path: str
     verdict: Verdict

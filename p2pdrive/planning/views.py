@@ -28,7 +28,13 @@ ViewAction = Publish | Adopt | Show | Blocked | Dismiss | Restore
 
 
 def reconcile_view(
-    path: str, heads: Heads, verdict: Verdict, loser: Record | None, shown: Content, disk: Content, may_write: bool
+    path: str,
+    heads: Heads,
+    verdict: Verdict,
+    loser: Record | None,
+    shown: Content,
+    disk: Content,
+    may_write: bool,
 ) -> tuple[ViewAction, ...]:
     """What to do about the copy at ``path``.
 

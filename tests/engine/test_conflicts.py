@@ -145,9 +145,7 @@ async def test_deleting_winner_and_copy_deletes_both(world: World, autojump_cloc
         assert machine.files() == {}
 
 
-async def test_winner_and_copy_deleted_as_a_watcher_tells_it(
-    world: World, autojump_clock: MockClock
-) -> None:
+async def test_winner_and_copy_deleted_as_a_watcher_tells_it(world: World, autojump_clock: MockClock) -> None:
     machines, copy = await in_conflict(world, "anna", "berta", "clara")
     machines[2].delete("report.txt")
     machines[2].delete(copy)

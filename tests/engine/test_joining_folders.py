@@ -22,7 +22,9 @@ async def test_loser_found_while_joining_is_a_copy_of_one_name_everywhere(
     assert berta.files() == anna.files() == {"report.txt": "of anna", copy: "of berta, older"}
 
 
-async def test_deleting_the_copy_of_what_two_wrote_settles_both(world: World, autojump_clock: MockClock) -> None:
+async def test_deleting_the_copy_of_what_two_wrote_settles_both(
+    world: World, autojump_clock: MockClock
+) -> None:
     machines = await world.sharing("anna", "berta", "clara", files={"report.txt": "first"})
     anna, berta, clara = machines
     world.part()
@@ -38,3 +40,11 @@ async def test_deleting_the_copy_of_what_two_wrote_settles_both(world: World, au
     await world.converge()
     for machine in machines:
         assert machine.files() == {"report.txt": "won"}
+
+
+async def test_file_of_the_year_2400_is_shared(world: World, autojump_clock: MockClock) -> None:
+    anna, berta = await world.sharing("anna", "berta")
+    anna.write("far.txt", "from far")
+    os.utime(anna.root / "far.txt", ns=(13_569_465_600 * 10**9,) * 2)
+    anna.look()
+    await world.until(lambda: berta.files() == {"far.txt": "from far"}, "the file from the future")

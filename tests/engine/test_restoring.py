@@ -143,3 +143,21 @@ async def test_a_folder_copied_to_another_machine_joins_without_a_transfer(
     await world.converge()
     world.check_dots()
     assert anna.read("b.txt") == "bb"
+
+
+async def test_a_backup_that_is_restored_twice_reuses_no_dot(world: World, autojump_clock: MockClock) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"a.txt": "a"})
+    backup = await back_up(berta)
+    berta.write("b.txt", "after the backup")
+    await world.converge()
+    world.check_dots()
+    world.cut_off(berta)
+    for _ in range(2):
+        await restore(berta, backup, home_too=False)
+        await world.quiet()
+    berta.write("c.txt", "before it meets anyone")
+    berta.look()
+    world.join_up()
+    await world.converge()
+    world.check_dots()
+    assert anna.files() == {"a.txt": "a", "b.txt": "after the backup", "c.txt": "before it meets anyone"}

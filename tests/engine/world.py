@@ -1,14 +1,14 @@
 """Several machines in one process: real folders, drives, links and sessions.
 
-Streams are in memory, time is trio's mock clock, randomness is seeded, ``offload`` runs inline, and
-watching is a ``look`` that the test asks for. So all of a test happens in one order, at once.
+Streams are in memory, time is trio's clock (its mock, mostly), randomness is seeded, ``offload`` runs inline
+or in threads, and watching is a ``look`` that the test asks for. Inline, all of a test happens at once.
 """
 
 import logging
 import os
 import random
 import stat
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
@@ -47,19 +47,13 @@ Shown = tuple[Any, ...]
 Tree = dict[str, Shown]
 
 
-async def inline(work: Callable[..., T], /, *arguments: Any) -> T:
-    await trio.lowlevel.checkpoint()
-    return work(*arguments)
-
-
-def now_ns() -> int:
-    return EPOCH_NS + int(trio.current_time() * 1e9)
-
-
 class World:
     """All machines of a test, and who is joined to whom."""
 
-    def __init__(self, directory: Path, nursery: trio.Nursery) -> None:
+    def __init__(self, directory: Path, nursery: trio.Nursery, *, threads: bool = False) -> None:
+        self.threads = threads
+        self._clock = trio.lowlevel.current_clock()
+        self.working = 0  # threads that run
         self.directory = directory
         self.nursery = nursery
         self.machines: list[Machine] = []
@@ -86,6 +80,10 @@ class World:
         self.join_up()
         await self.converge(*found)
         return found
+
+    def now_ns(self) -> int:
+        """The wall clock of all machines."""
+        return EPOCH_NS + int(self._clock.current_time() * 1e9)
 
     # --- cables
 
@@ -128,7 +126,7 @@ class World:
         deadline = trio.current_time() + PATIENCE_SECONDS
         while True:
             await trio.testing.wait_all_tasks_blocked()
-            if not any(machine.busy for machine in self.machines):
+            if not self.working and not any(machine.busy for machine in self.machines):
                 return
             assert trio.current_time() < deadline, "it does not come to rest"
             await trio.sleep(0.1)
@@ -162,6 +160,17 @@ class World:
             return
         raise AssertionError(f"in vain: {what}")
 
+    async def offload(self, work: Callable[..., T], /, *arguments: Any) -> T:
+        """Off the loop, if there are threads."""
+        self.working += 1
+        try:
+            if self.threads:
+                return await trio.to_thread.run_sync(work, *arguments)
+            await trio.lowlevel.checkpoint()
+            return work(*arguments)
+        finally:
+            self.working -= 1
+
     async def close(self) -> None:
         """Stop all machines; nothing may have failed in a way that nobody expected."""
         for machine in self.machines:
@@ -184,7 +193,13 @@ class Machine:
         self.after: dict[tuple[str, str], Callable[[], None]] = {}
         self.marks: dict[Path, Marks] = {}
         self.services = Services(
-            self.identity, name, inline, now_ns, self.random.randbytes, self._open_files, self._watch
+            self.identity,
+            name,
+            world.offload,
+            world.now_ns,
+            self.random.randbytes,
+            self._open_files,
+            self._watch,
         )
         self.book = AddressBook()
         self.connections = Connections(self.services, self.book, self._hello, self._open_drives, self._moved)
@@ -217,7 +232,7 @@ class Machine:
     @property
     def busy(self) -> bool:
         drives = [kept.keeper.drive for kept in self._kept.values()]
-        return any(drive and (not drive.settled or drive.materialiser.busy) for drive in drives)
+        return any(drive and _is_busy(drive) for drive in drives)
 
     async def share(self) -> None:
         """Make the folder a drive and start it."""
@@ -286,7 +301,8 @@ class Machine:
         place = self.root / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-        os.utime(place, ns=(now_ns(), now_ns()))
+        now = self.world.now_ns()
+        os.utime(place, ns=(now, now))
 
     def read(self, path: str) -> str:
         return (self.root / path).read_text()
@@ -304,7 +320,7 @@ class Machine:
         found: Tree = {}
         for place in sorted(self.root.rglob("*")):
             path = str(place.relative_to(self.root))
-            if path.split("/")[0] != STATE_DIRECTORY:
+            if path.split("/", 1)[0] != STATE_DIRECTORY:
                 found[path] = _shown(place)
         return found
 
@@ -456,6 +472,11 @@ class Failures(logging.Handler):
         assert not self.found, "\n".join(self.found)
 
 
+def _is_busy(drive: Drive) -> bool:
+    """Whether it is at work; one that first has to hear from others is not."""
+    return drive.materialiser.busy or (drive.informed and not drive.settled)
+
+
 def _differing(machines: Iterable[Machine]) -> str | None:
     """In what way these are not in sync; None if they are."""
     first, *rest = machines
@@ -483,5 +504,3 @@ def _shown(place: Path) -> Shown:
         return ("directory",)
     found = place.stat()
     return ("file", place.read_bytes(), bool(found.st_mode & stat.S_IXUSR), found.st_mtime_ns)
-
-

@@ -15,7 +15,7 @@ from p2pdrive.model.batch import signed_bytes
 from p2pdrive.model.heads import merge
 from p2pdrive.model.record import DELETED, Grant, Role
 from p2pdrive.secure.identity import verify
-from tests.history.machines import CONTENTS, NO_END, ONE, THREE, TWO, Machine, founded
+from tests.history.machines import CONTENTS, NO_END, ONE, THREE, TWO, Machine, batch_of, change_of, founded
 
 
 class Stopped(Exception):
@@ -102,7 +102,7 @@ def test_edit_of_the_winner_leaves_our_own_losing_head() -> None:
     assert founder.state() == editor.state()
 
 
-def test_second_actor_is_taken_again_and_the_first_for_other_paths() -> None:
+def test_second_actor_is_taken_again_for_other_paths() -> None:
     founder, editor = founded(1)
     for path in ("a", "b"):
         editor.edit(path, ONE)
@@ -112,8 +112,8 @@ def test_second_actor_is_taken_again_and_the_first_for_other_paths() -> None:
     for path in ("a", "b"):
         editor.show(path)
         editor.edit(path, THREE)
+    editor.edit("c", ONE)
     assert len(own_actors(editor)) == 2
-    assert editor.edit("c", ONE).actor == own_actors(editor)[0]
 
 
 def test_edit_that_has_seen_our_own_head_stays_with_its_actor() -> None:
@@ -153,6 +153,17 @@ def test_moved_from_is_in_the_record() -> None:
     with founder.writing() as pen:
         pen.edit(Edit("new", ONE, {}, moved_from="old"))
     assert founder.verdict("new").moved_from == "old"
+
+
+def test_edit_after_a_peer_named_records_that_we_never_wrote_gets_an_actor_of_its_own() -> None:
+    founder, editor = founded(1)
+    first = founder.edit("a", ONE)
+    lie = batch_of(editor, change_of("a", TWO, {first.actor: 1 << 40}))
+    founder.take([lie])
+    founder.show("a")
+    edited = founder.edit("a", THREE)
+    assert edited.actor != first.actor
+    assert founder.heads("a") == (edited,)
 
 
 # --- restored, copied
@@ -237,7 +248,7 @@ def test_true_log_comes_back_from_the_peers_after_a_drop() -> None:
     with editor.transaction():
         start_afresh(editor.log, drop_own=True)
     result = editor.pull(founder)
-    assert (result.own_forks, result.forked, result.waiting) == ([], [], 0)
+    assert (result.own_forks, result.forked, result.waiting) == ([], [], {})
     assert editor.state() == founder.state()
     assert editor.heads("b") == ()  # in the folder, from where the next scan records it anew
     editor.edit("b", THREE)
@@ -266,8 +277,8 @@ def test_newcomer_gets_all_from_a_founder_whose_log_came_back_last() -> None:
         start_afresh(founder.log, drop_own=True)
     founder.pull(editor)
     newcomer = Machine(9, founder.genesis)
-    assert newcomer.pull(founder).waiting == 1
-    assert newcomer.pull(founder).waiting == 0
+    assert list(newcomer.pull(founder).waiting.values()) == [1]
+    assert newcomer.pull(founder).waiting == {}
     assert newcomer.state() == founder.state()
 
 

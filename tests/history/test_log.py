@@ -106,7 +106,7 @@ def test_any_order_and_grouping_gives_the_same_registers(steps: Steps, data: st.
     order = [first, *shuffled(founder.batches()[1:], data)]
     while order:
         count = data.draw(st.integers(1, len(order)))
-        assert other.take(order[:count]).waiting == 0
+        assert other.take(order[:count]).waiting == {}
         order = order[count:]
     assert other.state() == in_order.state() == founder.state()
     assert other.unshown() == in_order.unshown() >= set(founder.paths())
@@ -176,7 +176,7 @@ def test_editors_batch_is_taken_in(pair: list[Machine]) -> None:
     founder, editor = pair
     record = editor.edit("a", ONE)
     result = founder.pull(editor)
-    assert (result.records, result.waiting, result.forked) == (1, 0, [])
+    assert (result.records, result.waiting, result.forked) == (1, {}, [])
     assert founder.heads("a") == (record,)
     assert founder.log.device_of(record.actor) == editor.device
     assert founder.log.registers.author_name(record.actor, record.seq) == editor.name
@@ -188,8 +188,9 @@ def test_batch_of_a_stranger_or_viewer_waits_and_counts_for_nothing(role: Role |
     if role is not None:
         founder.grant(other, role=role)
     before = founder.state()
-    result = founder.take([batch_of(other, change_of("a"))])
-    assert (result.records, result.waiting) == (0, 1)
+    batch = batch_of(other, change_of("a"), change_of("b"))
+    result = founder.take([batch])
+    assert (result.records, result.waiting) == (0, {batch.header.actor: 2})
     assert founder.state() == before
     assert founder.unshown() == set()
 
@@ -197,7 +198,7 @@ def test_batch_of_a_stranger_or_viewer_waits_and_counts_for_nothing(role: Role |
 def test_viewers_batches_count_from_the_day_it_is_an_editor() -> None:
     founder, viewer = founded(1, role=Role.VIEWER)
     batch = batch_of(viewer, change_of("a"))
-    assert founder.take([batch]).waiting == 1
+    assert founder.take([batch]).waiting == {batch.header.actor: 1}
     founder.grant(viewer, role=Role.EDITOR)
     assert founder.take([batch]).records == 1
 
@@ -278,8 +279,8 @@ def test_gap_waits_until_what_is_missing_comes(pair: list[Machine]) -> None:
     for choice in (0, 1, 2):
         editor.edit("a", CONTENTS[choice])
     one, two, three = editor.batches()[1:]
-    result = founder.take([three, two])
-    assert (result.records, result.waiting) == (0, 2)
+    result = founder.take([two, three])
+    assert (result.records, result.waiting) == (0, {one.header.actor: 3})
     assert founder.take([one, two, three]).records == 3
     assert founder.contents("a") == [CONTENTS[2]]
 
@@ -378,7 +379,7 @@ def test_relayed_batches_come_in_the_order_of_their_arrival() -> None:
     order = [(batch.header.device, batch.header.first) for batch in relay.batches()]
     assert order == [(founder.device, 1), (author.device, 1), (author.device, 2), (relay.device, 1)]
     fresh = Machine(9, founder.genesis)
-    assert fresh.pull(relay).waiting == 0
+    assert fresh.pull(relay).waiting == {}
     assert fresh.state() == relay.state()
 
 
@@ -410,7 +411,7 @@ def test_budget_and_partial_frontiers_give_all_in_the_end(budget: int, of_one: i
         assert sum(map(len, encoded[:-1])) < budget
         assert encoded or not more
         result = fresh.take(map(Batch.decode, encoded))
-        assert (result.waiting, result.records) == (0, len(encoded))
+        assert (result.waiting, result.records) == ({}, len(encoded))
     assert fresh.state() == founder.state()
     assert rounds <= 14
 

@@ -82,6 +82,7 @@ _leaves = st.one_of(
 _shapes = st.recursive(
     _leaves,
     lambda inner: st.lists(inner, max_size=10) | st.dictionaries(st.binary(max_size=2), inner, max_size=3),
+    max_leaves=12,
 )
 
 

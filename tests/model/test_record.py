@@ -80,7 +80,9 @@ _leaves = st.one_of(
 )
 _keyed = st.one_of(st.text(max_size=3), st.binary(max_size=3))
 _shapes = st.recursive(
-    _leaves, lambda inner: st.lists(inner, max_size=9) | st.dictionaries(_keyed, inner, max_size=3)
+    _leaves,
+    lambda inner: st.lists(inner, max_size=9) | st.dictionaries(_keyed, inner, max_size=3),
+    max_leaves=12,
 )
 
 

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,10 @@ class Machine:
 
     def start(self, *options: str) -> "Machine":
         """``p2pdrive run``; returns once its control socket answers."""
+        return self.begin(*options).answering()
+
+    def begin(self, *options: str) -> "Machine":
+        """``p2pdrive run``, without waiting for it."""
         arguments = ["run", *options]
         if self.listen is not None:
             arguments += ["--listen", f"{self.listen}:{self._port}"]
@@ -79,7 +83,7 @@ class Machine:
             arguments.append("--no-discovery")
         return self.launch(*arguments)
 
-    def launch(self, *arguments: str, wait: bool = True) -> "Machine":
+    def launch(self, *arguments: str) -> "Machine":
         """Any command that runs the node in the foreground."""
         assert self.process is None, f"{self.name} runs already"
         with open(self.output, "ab") as output:
@@ -87,8 +91,11 @@ class Machine:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=self._environment()
             )
-        if wait:
-            eventually(self._answers, lambda: f"{self.name} does not answer:\n{self.tail()}")
+        return self
+
+    def answering(self) -> "Machine":
+        """Returns once the node's control socket answers."""
+        eventually(self._answers, lambda: f"{self.name} does not answer:\n{self.tail()}")
         return self
 
     def stop(self) -> float:
@@ -131,7 +138,9 @@ class Machine:
 
     # --- commands
 
-    def cli(self, *arguments: str | Path, code: int = 0, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    def cli(
+        self, *arguments: str | Path, code: int = 0, timeout: float = 90
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command on this machine; it must end with ``code``."""
         argv = self._command(*PROGRAM, *map(str, arguments))
         result = subprocess.run(
@@ -159,7 +168,8 @@ class Machine:
 
     def status(self) -> Status:
         """What ``p2pdrive status --json`` prints, by the client that it uses (a look should cost little)."""
-        return asdict(Client(Home(self.home).socket()).status())
+        found: Status = json.loads(Client(Home(self.home).socket()).status().to_json())
+        return found
 
     def drive(self, folder: Path | None = None) -> Status:
         """The status of one drive."""
@@ -219,14 +229,15 @@ class Machines:
 
     def started(self, *names: str) -> list[Machine]:
         """Machines whose nodes run."""
-        return [self.make(name).start() for name in names]
+        begun = [self.make(name).begin() for name in names]
+        return [machine.answering() for machine in begun]
 
     def end(self) -> None:
         """End all nodes, print what they wrote, and remove their folders; no node may have met a bug."""
         for machine in self.all:
             machine.discard()
         written = [machine.tail(400) for machine in self.all]
-        print("\n".join(written))  # noqa: T201 - pytest shows it with a failing test
+        sys.stdout.write("\n".join(written))  # pytest shows it with a failing test
         for machine in self.all:
             shutil.rmtree(machine.base, ignore_errors=True)
         bugs = [text for text in written if "Traceback" in text or "This is a bug" in text]
@@ -292,7 +303,9 @@ def difference(one: Path, other: Path, known: dict[tuple[int, ...], str] | None 
 def _brief(entry: tuple[Any, ...] | None) -> str:
     if entry is None:
         return "nothing"
-    return " ".join(f"{part[:20]!r} ({len(part)} B)" if isinstance(part, bytes) else str(part) for part in entry)
+    return " ".join(
+        f"{part[:20]!r} ({len(part)} B)" if isinstance(part, bytes) else str(part) for part in entry
+    )
 
 
 def settled(*machines: Machine, within: float = SOON) -> None:
@@ -330,12 +343,16 @@ def quiet(machines: Iterable[Machine], within: float = SOON) -> None:
 
 
 def _traffic(machine: Machine) -> list[Any]:
-    return [(peer["connected"], peer["sent_bytes"], peer["received_bytes"]) for peer in machine.drive()["peers"]]
+    return [
+        (peer["connected"], peer["sent_bytes"], peer["received_bytes"]) for peer in machine.drive()["peers"]
+    ]
 
 
 def _in_sync(machine: Machine) -> bool:
     drive = machine.drive()
-    return drive["state"] == "in-sync" and all(peer["in_sync"] for peer in drive["peers"] if peer["connected"])
+    return drive["state"] == "in-sync" and all(
+        peer["in_sync"] for peer in drive["peers"] if peer["connected"]
+    )
 
 
 def write(folder: Path, contents: Mapping[str, bytes | str]) -> None:

@@ -102,7 +102,12 @@ def test_a_folder_that_overlaps_a_drive(pair: Pair) -> None:
     for machine in pair:
         inside = machine.folder / "inside"
         inside.mkdir(exist_ok=True)
-        for folder in (inside, machine.folder.parent, machine.folder / ".p2pdrive", machine.folder / ".p2pdrive/tmp"):
+        for folder in (
+            inside,
+            machine.folder.parent,
+            machine.folder / ".p2pdrive",
+            machine.folder / ".p2pdrive/tmp",
+        ):
             told = refusal(machine, "share", folder)
             assert "another" in told or "apart" in told
             refusal(machine, "join", another_invite(pair), folder)
@@ -122,10 +127,11 @@ def test_joining_where_another_drive_is(pair: Pair, machines: Machines, tmp_path
     (tablet,) = machines.started("tablet")
     tablet.share("--no-run", folder=tablet.folder)
     tablet.cli("leave", tablet.folder)
-    link = another_invite(pair)
+    link = pair[0].share()
     assert "another drive already" in refusal(tablet, "join", link, tablet.folder)
     tablet.join(link, tmp_path)
     tablet.wait()
+    assert tree(tmp_path) == tree(pair[0].folder)
 
 
 _spare: dict[int, str] = {}

@@ -32,11 +32,23 @@ def test_status_is_json_of_the_promised_shape(pair: Pair) -> None:
     (drive,) = told["drives"]
     assert drive.keys() == DRIVE
     expected = {"name": "Photos", "path": str(laptop.folder), "role": "admin", "state": "in-sync"}
-    expected |= {"files": 2, "directories": 1, "bytes": 5, "missing_files": 0, "missing_bytes": 0, "conflicts": 0}
+    expected |= {
+        "files": 2,
+        "directories": 1,
+        "bytes": 5,
+        "missing_files": 0,
+        "missing_bytes": 0,
+        "conflicts": 0,
+    }
     assert {key: drive[key] for key in expected} == expected
     (peer,) = drive["peers"]
     assert peer.keys() == PEER
-    assert (peer["name"], peer["role"], peer["connected"], peer["in_sync"]) == ("desktop", "editor", True, True)
+    assert (peer["name"], peer["role"], peer["connected"], peer["in_sync"]) == (
+        "desktop",
+        "editor",
+        True,
+        True,
+    )
     assert peer["device"] == desktop.status()["node"]["device"]
     assert peer["sent_bytes"] > 0
     assert peer["received_bytes"] > 0
@@ -62,13 +74,14 @@ def test_log_lists_the_versions_of_a_path(pair: Pair) -> None:
     settled(laptop, desktop)
     (laptop.folder / "report.txt").unlink()
     settled(laptop, desktop)
-    for machine in pair:
-        lines = machine.cli("log", machine.folder / "report.txt").stdout.splitlines()
+    told = [machine.cli("log", machine.folder / "report.txt").stdout.splitlines() for machine in pair]
+    for lines in told:
         assert len(lines) == 3
         assert re.search(r"laptop .*deleted, current", lines[0])
         assert re.search(r"desktop .*10 B", lines[1])
         assert re.search(r"laptop .*5 B", lines[2])
-        assert not any("not here" in line for line in lines)
+    for versions in zip(*told, strict=True):
+        assert not all("not here" in line for line in versions), versions
     assert "No version" in laptop.cli("log", laptop.folder / "unheard of").stdout
     assert "no drive" in laptop.cli("log", "/etc/passwd", code=1).stderr
 

@@ -14,7 +14,6 @@ from tests.system.machines import (
     Machines,
     difference,
     eventually,
-    quiet,
     random_bytes,
     settled,
     tree,
@@ -30,7 +29,10 @@ MB = 1_000_000
 @contextmanager
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0755", "tmpfs", folder]
-    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+    if (
+        shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True, check=False).returncode != 0
+    ):
         pytest.skip("needs a small file system of its own, which may not be mounted here")
     try:
         yield
@@ -145,7 +147,8 @@ def test_a_folder_that_is_moved_away_is_offline_and_comes_back(machines: Machine
 
     desktop.folder.rename(elsewhere)
     eventually(lambda: desktop.drive()["state"] == "offline", desktop.drive)
-    quiet([laptop])
+    eventually(lambda: laptop.drive()["state"] == "waiting", laptop.drive)
+    assert tree(laptop.folder) == before
     write(laptop.folder, {"meanwhile": "new"})
     assert not desktop.folder.exists()
     elsewhere.rename(desktop.folder)

@@ -4,8 +4,16 @@ import os
 import subprocess
 from pathlib import Path
 
-from p2pdrive.errors import NodeNotRunning
-from tests.system.machines import Machine, Machines, difference, eventually, random_bytes, settled, tree, write
+from tests.system.machines import (
+    Machine,
+    Machines,
+    difference,
+    eventually,
+    random_bytes,
+    settled,
+    tree,
+    write,
+)
 
 
 def a_real_folder(folder: Path) -> None:
@@ -14,11 +22,11 @@ def a_real_folder(folder: Path) -> None:
         {
             "read me.txt": "hello\n",
             "empty": b"",
-            "2024/Sommer/Küste – Ærø 🌊.jpg": random_bytes(1, 300_000),
+            "2024/Sommer/Küste, Ærø 🌊.jpg": random_bytes(1, 300_000),
             "2024/Sommer/deeper/and deeper/bottom.txt": "x" * 70_000,
             "日本/写真.raw": random_bytes(2, 5_000_000),
             "bin/tool": "#!/bin/sh\necho hi\n",
-            "-dash *?[x]\\ \"quoted\"": "an odd name\n",
+            '-dash *?[x]\\ "quoted"': "an odd name\n",
         },
     )
     (folder / "nothing in it" / "nor here").mkdir(parents=True)
@@ -30,26 +38,19 @@ def a_real_folder(folder: Path) -> None:
     os.utime(folder / "empty", ns=(1, 1))
 
 
-def foreground(machine: Machine, *arguments: str) -> None:
-    """`share` or `join` without a running node: it becomes the node."""
-    machine.launch(*arguments)
-
-
 def test_a_folder_is_shared_by_one_command_and_joined_by_another(machines: Machines) -> None:
     laptop, desktop = machines.make("laptop"), machines.make("desktop")
     a_real_folder(laptop.folder)
     before = tree(laptop.folder)
 
-    foreground(laptop, "share", str(laptop.folder))
-    link = eventually_a_link(laptop)
-    foreground(desktop, "join", link, str(desktop.folder))
+    laptop.launch("share", str(laptop.folder))  # without a running node: it becomes the node
+    link = printed_link(laptop)
+    desktop.launch("join", link, str(desktop.folder)).answering()
     desktop.wait()
     laptop.wait()
 
-    assert subprocess.run(
-        ["diff", "-r", "--no-dereference", "-x", ".p2pdrive", laptop.folder, desktop.folder],
-        capture_output=True, check=False,
-    ).stdout == b""
+    diff = ["diff", "-r", "--no-dereference", "-x", ".p2pdrive", laptop.folder, desktop.folder]
+    assert subprocess.run(diff, capture_output=True, check=True).stdout == b""
     assert difference(laptop.folder, desktop.folder) == []
     assert tree(laptop.folder) == before
     settled(laptop, desktop)
@@ -57,7 +58,7 @@ def test_a_folder_is_shared_by_one_command_and_joined_by_another(machines: Machi
         assert machine.stop() < 3
 
 
-def eventually_a_link(machine: Machine) -> str:
+def printed_link(machine: Machine) -> str:
     found: list[str] = []
 
     def printed() -> bool:

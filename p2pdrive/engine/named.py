@@ -1,0 +1,65 @@
+"""Sorting what the watcher named: most of it we did ourselves, and need not look at any closer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from p2pdrive.engine.observe import unchanged
+from p2pdrive.engine.replica import Replica
+from p2pdrive.errors import RootMissing, WorldError
+from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.index.entries import Entry
+from p2pdrive.model import paths
+from p2pdrive.model.record import Kind
+
+
+@dataclass(slots=True)
+class Named:
+    """What is worth a look, in this order: ``files`` that are there and ``directories`` with all that is in
+    them; then ``gone``, where conflict copies come first (whoever removed one saw what was beside it), and
+    ``gone_directories``. So a renamed file is met under its new name before it is missed under the old.
+    """
+
+    files: list[str] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
+    gone_directories: list[str] = field(default_factory=list)
+
+
+def sort(replica: Replica, named: Iterable[str]) -> Named:
+    """Sort the paths that may have changed. Synchronous. Raises RootMissing."""
+    stats = {path: _stat(replica, path) for path in named}
+    directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
+    result = Named()
+    with replica.reading() as log:
+        entries = log.entries.get_many(stats)
+        waiting = log.entries.among_unshown(stats)
+        for path, stat in stats.items():
+            if not directories.isdisjoint(paths.ancestors(path)):
+                continue  # the look into that directory finds it
+            entry = entries.get(path)
+            if path in directories:
+                result.directories.append(path)
+            elif stat is not None:
+                if entry is not None and entry.content.kind is Kind.DIRECTORY:
+                    result.gone_directories.append(path)  # what is there now comes after what was in it
+                elif path in waiting or entry is None or not unchanged(entry, stat):
+                    result.files.append(path)
+            elif (entry is not None and entry.content.kind is Kind.DIRECTORY) or log.entries.below(path, 1):
+                result.gone_directories.append(path)
+            elif entry is not None or path in waiting:
+                result.gone.append(path)
+    result.gone.sort(key=lambda path: not _is_copy(entries.get(path)))
+    return result
+
+
+def _is_copy(entry: Entry | None) -> bool:
+    return entry is not None and entry.view is not None
+
+
+def _stat(replica: Replica, path: str) -> Stat | None:
+    try:
+        return replica.files.stat(path)
+    except RootMissing:
+        raise
+    except WorldError:
+        return Stat(FileKind.OTHER, 0, 0, 0, 0, False, None)  # settling it says what is wrong
