@@ -9,7 +9,8 @@
     │   ├── AddressMalformed
     │   ├── PortInUse
     │   ├── HomeInUse             a second node on one home
-    │   └── NodeNotRunning
+    │   ├── NodeNotRunning
+    │   └── NotInSync             `wait` reached its timeout
     ├── PeerError                 what a peer sent cannot be; the connection ends, the node goes on
     │   ├── ProtocolViolation
     │   ├── AuthenticationFailed

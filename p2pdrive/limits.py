@@ -14,6 +14,8 @@ LABEL_BYTES_MAX = 64
 TARGET_BYTES_MAX = 4096
 #: Actors in one version vector: tens of members with some incarnations each.
 VECTOR_ACTORS_MAX = 4096
+#: Actors of one device in one drive: it needs one or two, and one more for each restore or copy.
+DEVICE_ACTORS_MAX = 64
 #: Bytes of one encoded record: two paths, a target, and a full vector fit.
 RECORD_BYTES_MAX = 256 * KIB
 #: Records in one batch: some 100 KiB, large enough that a signature (19 us) costs nothing a record.
@@ -200,7 +202,7 @@ RUNS_AT_ONCE = 4
 # --- node ----------------------------------------------------------------------------------------
 #: Seconds until a connection to a device that shares no drive with us is ended.
 STRANGER_SECONDS = 20
-#: Links at once; beyond it only members are let in.
+#: Links at once; beyond it nobody is let in.
 LINKS_MAX = 256
 #: Seconds between two looks at who is to be connected to and what is to be passed on.
 CONNECTIONS_SECONDS = 0.1

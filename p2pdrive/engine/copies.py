@@ -32,8 +32,7 @@ class Copies:
             if copy not in shown and copy not in made:
                 self._show(copy, loser)
         for stale in shown.keys() - wanted.keys():
-            self._ledger.mark_unshown(stale, 0)
-            self._settled.more = True
+            self._ledger.touch(stale, 0)
 
     def keep_aside(self, path: str, loser: Record) -> Keep | None:
         """The file at ``path`` is ``loser``: let it become its own copy. None where that is shown already."""
@@ -114,4 +113,4 @@ class Copies:
         record = self._ledger.write(Edit(loser.path, verdict.content, seen))
         if entry is not None and dict(entry.vector) == dict(verdict.seen):
             self._ledger.stand_for(loser.path, record.vector)
-        self._ledger.mark_unshown(loser.path, verdict.content.size)
+        self._ledger.touch(loser.path, verdict.content.size)

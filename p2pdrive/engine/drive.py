@@ -14,7 +14,7 @@ import trio
 from p2pdrive.engine.exchange import Exchange
 from p2pdrive.engine.materialise import Materialiser
 from p2pdrive.engine.named import sort
-from p2pdrive.engine.problems import Problems
+from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
@@ -37,7 +37,8 @@ class Drive:
 
     def __init__(self, replica: Replica, changed: Callable[[], None]) -> None:
         self.replica = replica
-        self.problems = Problems()
+        self.problems = Problems(replica.services.now_ns, trio.current_time)
+        self.since_ns = replica.services.now_ns()
         self.scanned = False
         self._changed = changed
         self._offload = replica.services.offload
@@ -162,6 +163,8 @@ class Drive:
 
     async def _look_at_named(self, named: list[str]) -> None:
         found = await self._offload(sort, self.replica, self.materialiser.leave_alone(named))
+        for path in found.nothing:
+            self.problems.resolve(path)
         await self._settle(found.files)
         for path in found.directories:
             await self._look_into(path)
@@ -176,8 +179,8 @@ class Drive:
             await self._settle(paths)
             await self._settle(scan.take_missing(ended=False))
         await self._settle(scan.take_missing(ended=True))
-        for problem in scan.problems:
-            self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
+        rules = self.replica.ignore.problems if not start else ()
+        self.problems.report_scanned(start, [*scan.problems, *rules])
 
     async def _settle(self, paths: list[str]) -> None:
         for at in range(0, len(paths), PLAN_PATHS_MAX):
@@ -187,8 +190,7 @@ class Drive:
     async def _reload_ignore(self) -> bool:
         """Whether the rules changed: what they hid may have to be shown, and what they show may be hidden."""
         changed = await self._offload(self.replica.reload_ignore)
-        for problem in self.replica.ignore.problems:
-            self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
+        self.problems.report_scanned(IGNORE_FILE, self.replica.ignore.problems)
         if changed:
             self.materialiser.wake()
         return changed
@@ -204,13 +206,12 @@ class Drive:
         rescan_at = trio.current_time() + RESCAN_SECONDS
         while True:
             await trio.sleep(1)
-            now = trio.current_time()
-            due = self.problems.due(now)
-            if due:
-                self._look_at(due)
+            to_settle, to_look_at = self.problems.due()
+            self._look_at([*to_settle, *to_look_at])
+            if to_settle:
                 self.materialiser.wake()
-            if now >= rescan_at:
-                rescan_at = now + RESCAN_SECONDS
+            if trio.current_time() >= rescan_at:
+                rescan_at = trio.current_time() + RESCAN_SECONDS
                 self._look_at([""])
 
     # --- a remote edit
@@ -218,11 +219,12 @@ class Drive:
     async def _ingested(self, result: Ingested) -> None:
         for actor in result.forked:
             problem = Problem("", f"actor {actor.hex()[:8]} {_FORK}")
-            self.problems.report(problem, self.replica.services.now_ns(), trio.current_time())
+            self.problems.report(problem, Kind.LASTING)
         if result.own_forks:
             self.exchange.fall_behind()
             await self._offload(self.replica.start_afresh)
             self._look_at([""])
+        self.problems.hurry(result.changed)
         self.exchange.announce()
         self.materialiser.wake()
 

@@ -181,16 +181,21 @@ class Exchange:
     async def _pull_from(self, peer: Peer) -> None:
         """Pull until nothing more that may be taken comes from this peer."""
         offload = self._replica.services.offload
-        passed: dict[bytes, int] = {}  # what must wait is passed over: perhaps its grant comes after it
+        passed: dict[bytes, int] = {}  # what must wait is passed over: perhaps what it needs comes after it
+        progress = False
         while peer.link in self.peers and peer.frontier not in (None, peer.fruitless):
             assert peer.frontier is not None
             announced = peer.frontier
             after = await offload(self._what_to_ask, announced, passed)
+            if after is None and passed and progress:
+                passed, progress = {}, False
+                continue
             if after is None:
                 break
             answer = await peer.link.ask(Pull(peer.link.tag(self._replica.drive), 0, after))
             result, refusal = await offload(self._ingest, answer)
             if result.records or result.forked or result.own_forks:
+                progress = True
                 self._forget_fruitless(result)
                 await self._ingested(result)
             elif not answer.more or result.waiting.items() <= passed.items():

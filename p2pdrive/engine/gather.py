@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from blake3 import blake3
 
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.tasks import Task
 from p2pdrive.engine.show import temporary_name
+from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import DiskFull, WorldError
 from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES
 from p2pdrive.model.manifest import Manifest

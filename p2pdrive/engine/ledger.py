@@ -35,6 +35,7 @@ class Ledger:
         self._pen.prepare(named, self._heads)
         self._directories: set[str] = set()  # known to be directories in their own right
         self._puts: dict[str, tuple[Entry, Manifest | None]] = {}
+        self.touched: set[str] = set()
         self._marks: dict[str, int | None] = {}  # bytes of what is to be shown, None for shown
 
     def entry(self, path: str) -> Entry | None:
@@ -83,7 +84,7 @@ class Ledger:
         if edit.content.kind is not Kind.DIRECTORY:
             self._directories.discard(edit.path)
         for directory in self.log.unsound_above(edit.path, self._directories):
-            self._marks[directory] = 0
+            self.touch(directory, 0)
         return record
 
     def note(self, seen: Observed, vector: Vector) -> None:
@@ -109,6 +110,11 @@ class Ledger:
         entry = self.log.entries.get(path)
         if entry is not None:
             self.log.entries.set_vector(entry.id, vector)
+
+    def touch(self, path: str, size: int) -> None:
+        """What was done elsewhere changed what ``path`` is to show: ``size`` bytes."""
+        self.touched.add(path)
+        self._marks[path] = size
 
     def mark_shown(self, path: str) -> None:
         """The folder shows what the heads of ``path`` say."""

@@ -12,8 +12,8 @@ from p2pdrive.engine.fetch import Fetcher
 from p2pdrive.engine.problems import Problems
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
-from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
+from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
@@ -95,8 +95,7 @@ class Materialiser:
         after = ""
         while page := await self._offload(self._unshown, after):
             after = page[-1][0]
-            now = trio.current_time()
-            due = [row for row in page if row[0] not in self._showing and not self._problems.waits(row[0], now)]
+            due = [row for row in page if row[0] not in self._showing and not self._problems.waits(row[0])]
             for run in _runs(due):
                 removals += await self._settle_and_show(run, nursery, removing=False)
         if not self._pulling():
@@ -105,9 +104,7 @@ class Materialiser:
         if not self._showing and not await self._offload(self._unshown, ""):
             await self._offload(self._tidy)
 
-    async def _settle_and_show(
-        self, run: Sequence[str], nursery: trio.Nursery, removing: bool
-    ) -> list[str]:
+    async def _settle_and_show(self, run: Sequence[str], nursery: trio.Nursery, removing: bool) -> list[str]:
         """Begin to show a run of paths; returns those to be removed, which are left alone unless ``removing``."""
         await self._slots.acquire()
         self._slots.release()  # only to wait until it makes sense to decide
@@ -151,14 +148,15 @@ class Materialiser:
             self._problems.resolve(path)
         self._report(settled.problems)
         self._look_again(settled.again)
-        if settled.more:
+        if settled.touched:
+            self._problems.hurry(settled.touched)
             self.wake()
         if settled.published or settled.well:
             self._changed()
 
     def _report(self, problems: Iterable[Problem]) -> None:
         for problem in problems:
-            self._problems.report(problem, self._replica.services.now_ns(), trio.current_time())
+            self._problems.report(problem)
 
     def _unshown(self, after: str) -> list[tuple[str, int]]:
         with self._replica.reading() as log:

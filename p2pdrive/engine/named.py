@@ -17,12 +17,14 @@ class Named:
     """What is worth a look, in this order: ``files`` that are there and ``directories`` with all that is in
     them; then ``gone``, where conflict copies come first (whoever removed one saw what was beside it), and
     ``gone_directories``. So a renamed file is met under its new name before it is missed under the old.
+    ``nothing``: where nothing is, was, or should be.
     """
 
     files: list[str] = field(default_factory=list)
     directories: list[str] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
     gone_directories: list[str] = field(default_factory=list)
+    nothing: list[str] = field(default_factory=list)
 
 
 def sort(replica: Replica, named: Iterable[str]) -> Named:
@@ -48,6 +50,8 @@ def sort(replica: Replica, named: Iterable[str]) -> Named:
                 result.gone_directories.append(path)
             elif entry is not None or path in waiting:
                 result.gone.append(path)
+            else:
+                result.nothing.append(path)
     result.gone.sort(key=lambda path: not _is_copy(entries.get(path)))
     return result
 

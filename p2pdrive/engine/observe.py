@@ -47,7 +47,8 @@ def unchanged(entry: Entry, stat: Stat) -> bool:
     return (
         content.kind is Kind.FILE
         and stat.kind is FileKind.FILE
-        and (content.size, content.mtime_ns, content.executable) == (stat.size, stat.mtime_ns, stat.executable)
+        and (content.size, content.mtime_ns, content.executable)
+        == (stat.size, stat.mtime_ns, stat.executable)
         and (entry.inode, entry.ctime_ns) == (stat.inode, stat.ctime_ns)
         and _settled(entry, stat)
     )

@@ -1,59 +1,97 @@
 """What keeps single paths from being synced, since when, and when to try again."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 
 from p2pdrive.limits import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
+from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
+
+
+class Kind(Enum):
+    """How a problem ends: the path is settled well; a scan finds it no more; not before the next start."""
+
+    SETTLED = 1
+    SCANNED = 2
+    LASTING = 3
 
 
 @dataclass(slots=True)
 class _Trouble:
     what: str
+    kind: Kind
     since_ns: int
-    attempts: int
-    retry_at: float
+    attempts: int = 0
+    retry_at: float = 0.0
 
 
 class Problems:
-    """The problems of one drive by path. Times to retry are on the event loop's clock, in seconds."""
+    """The problems of one drive, one a path. ``now_ns`` is wall time; ``loop_time`` are the seconds of the
+    event loop's clock, on which tries are timed: each time the next one is twice as far.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, now_ns: Callable[[], int], loop_time: Callable[[], float]) -> None:
+        self._now_ns = now_ns
+        self._loop_time = loop_time
         self._troubles: dict[str, _Trouble] = {}
 
-    def report(self, problem: Problem, now_ns: int, loop_time: float) -> bool:
-        """Note a problem; each time it is met again the next try is twice as far. True if it is new."""
+    def report(self, problem: Problem, kind: Kind = Kind.SETTLED) -> None:
+        """Note a problem that was met now."""
         trouble = self._troubles.get(problem.path)
         if trouble is None:
-            trouble = self._troubles[problem.path] = _Trouble(problem.what, now_ns, 0, loop_time)
-        new = trouble.attempts == 0 or trouble.what != problem.what
-        trouble.what = problem.what
-        pause = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2 ** min(trouble.attempts, 16))
-        trouble.attempts += 1
-        trouble.retry_at = loop_time + pause
-        return new
+            trouble = self._troubles[problem.path] = _Trouble(problem.what, kind, self._now_ns())
+        trouble.what, trouble.kind = problem.what, kind
+        self._postpone(trouble)
+
+    def report_scanned(self, start: str, found: Iterable[Problem]) -> None:
+        """A scan of ``start`` and all that is in it met these problems, and no others."""
+        found = list(found)
+        named = {problem.path for problem in found}
+        for path, trouble in list(self._troubles.items()):
+            inside = not start or path == start or path.startswith(start + "/")
+            if trouble.kind is Kind.SCANNED and inside and path not in named:
+                del self._troubles[path]
+        for problem in found:
+            self.report(problem, Kind.SCANNED)
 
     def resolve(self, path: str) -> None:
-        """The path is well."""
-        self._troubles.pop(path, None)
+        """The path is settled well."""
+        trouble = self._troubles.get(path)
+        if trouble is not None and trouble.kind is Kind.SETTLED:
+            del self._troubles[path]
 
-    def waits(self, path: str, loop_time: float) -> bool:
+    def waits(self, path: str) -> bool:
         """Whether it is too early to try ``path`` again."""
         trouble = self._troubles.get(path)
-        return trouble is not None and trouble.retry_at > loop_time
+        return trouble is not None and trouble.retry_at > self._loop_time()
 
-    def next_retry(self) -> float | None:
-        """When the first of them is to be tried again."""
-        return min((trouble.retry_at for trouble in self._troubles.values()), default=None)
+    def due(self) -> tuple[list[str], list[str]]:
+        """What to try again now: paths to settle, and directories to look into."""
+        settle: list[str] = []
+        look: list[str] = []
+        now = self._loop_time()
+        for path, trouble in self._troubles.items():
+            if trouble.retry_at > now or trouble.kind is Kind.LASTING:
+                continue
+            if trouble.kind is Kind.SETTLED:
+                settle.append(path)
+            else:
+                look.append(paths.parent(path))
+            self._postpone(trouble)
+        return settle, look
 
-    def due(self, loop_time: float) -> list[str]:
-        """The paths to try again now."""
-        return [path for path, trouble in self._troubles.items() if trouble.retry_at <= loop_time]
-
-    def hurry(self) -> None:
-        """Something changed for the better (a peer came): try all again now."""
-        for trouble in self._troubles.values():
-            trouble.retry_at = 0.0
+    def hurry(self, changed: Iterable[str] | None = None) -> None:
+        """There is news of these paths (of all: a peer came): try them again now."""
+        for path in self._troubles if changed is None else changed:
+            if path in self._troubles:
+                self._troubles[path].retry_at = 0.0
 
     def all(self) -> list[tuple[str, str, int]]:
         """(path, what, since in ns), by path."""
         return sorted((path, trouble.what, trouble.since_ns) for path, trouble in self._troubles.items())
+
+    def _postpone(self, trouble: _Trouble) -> None:
+        pause = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2 ** min(trouble.attempts, 16))
+        trouble.attempts += 1
+        trouble.retry_at = self._loop_time() + pause

@@ -13,7 +13,7 @@ def recover(replica: Replica) -> None:
     """Give every displaced file its place: back where nothing is now, into history where the log knows its
     content, else beside its path under a name that says so. Raises WorldError."""
     for displaced in replica.files.displaced():
-        path = displaced.path or f"recovered {displaced.name[:8]}"
+        path = displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
         there = replica.files.stat(path)
         if there is None and _publish(replica, displaced, path):
             continue

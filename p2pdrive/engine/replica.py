@@ -107,7 +107,9 @@ class Replica:
         """Our own actors' frontier, for the home to remember outside the folder; that of former ones too, as
         the same backup may be restored twice."""
         with self.reading() as log:
-            return self._former | {row[2]: (row[3], row[4]) for row in log.own_actors(self.services.identity.device)}
+            return self._former | {
+                row[2]: (row[3], row[4]) for row in log.own_actors(self.services.identity.device)
+            }
 
     def _claim(self, marks: Mapping[bytes, tuple[int, bytes]]) -> None:
         """Notice that the folder came from another device, or from a backup."""
@@ -150,7 +152,11 @@ def create(root: str, genesis: Genesis, services: Services, adopting: bool) -> N
         directory.mkdir(mode=0o700, exist_ok=True)
     database = Database(str(state / "index.db"))
     with database.transaction() as connection:
-        rows = [("genesis", genesis.encode()), ("device", services.identity.device), ("adopting", int(adopting))]
+        rows = [
+            ("genesis", genesis.encode()),
+            ("device", services.identity.device),
+            ("adopting", int(adopting)),
+        ]
         connection.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
         admin = Grant(genesis.admin, Role.ADMIN, genesis.admin_name)
         Log(connection, genesis.drive).membership.grant(admin)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.index.manifests import Manifests as HeldManifests
-from p2pdrive.limits import KIB, PAYLOAD_BYTES_MAX
+from p2pdrive.limits import PAYLOAD_BYTES_MAX
 from p2pdrive.net.link import Link
 from p2pdrive.net.outbox import Produce
 from p2pdrive.wire.messages import (
@@ -25,8 +25,6 @@ from p2pdrive.wire.messages import (
 
 Answer = tuple[Message, Sequence[Data]]
 
-#: Bytes of batches in one answer, before the last of them: with that one a frame is not overfull.
-_BATCHES_BYTES = 256 * KIB
 _NOT_HELD, _BY_ITSELF = -1, -2
 #: A request for more blocks than this yields to smaller ones.
 _SMALL_BLOCKS_MAX = 4
@@ -42,7 +40,11 @@ def serve(replica: Replica, link: Link, request: Message) -> bool:
         case GetManifestPart():
             link.serve(request.request, _once(_manifest_part(replica, request)), bulk=False)
         case GetBlocks():
-            link.serve(request.request, _once(_blocks(replica, request)), bulk=len(request.blocks) > _SMALL_BLOCKS_MAX)
+            link.serve(
+                request.request,
+                _once(_blocks(replica, request)),
+                bulk=len(request.blocks) > _SMALL_BLOCKS_MAX,
+            )
         case _:
             return False
     return True
@@ -54,7 +56,7 @@ def _once(answers: Iterator[Answer]) -> Produce:
 
 def _batches(replica: Replica, request: Pull) -> Iterator[Answer]:
     with replica.reading() as log:
-        batches, more = log.batches_after(dict(request.after), _BATCHES_BYTES)
+        batches, more = log.batches_after(dict(request.after), PAYLOAD_BYTES_MAX)
     yield Batches(request.request, more, tuple(map(len, batches))), batches
 
 

@@ -54,7 +54,7 @@ class Settler:
             marks = ledger.finish()
             settled.published = pen.written
         settled.tasks = _marked(settled.tasks, marks)
-        settled.more = settled.more or settled.published > 0
+        settled.touched = ledger.touched
         return settled
 
     def _observe(self, named: Iterable[str], observer: Observer, settled: Settled) -> list[Observed]:

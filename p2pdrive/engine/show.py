@@ -16,7 +16,6 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
-from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.limits import BLOCK_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
@@ -97,9 +96,7 @@ class Shower:
         """Carry out tasks whose bytes are ready. Raises RootMissing, IndexCorrupt."""
         run = _Run(self._replica)
         ordered = sorted(tasks, key=_order)
-        self._files.sync_temporaries(
-            temporary_name(task) for task in ordered if needs_bytes(task)
-        )
+        self._files.sync_temporaries(temporary_name(task) for task in ordered if needs_bytes(task))
         for task in ordered:
             run.carry_out(task)
         self._files.sync_directories(run.directories)
@@ -185,9 +182,7 @@ class _Run:
             self._move(task)
         elif _same_bytes(task):
             assert task.expected is not None
-            stat = self._files.set_metadata(
-                task.path, content.mtime_ns, content.executable, task.expected
-            )
+            stat = self._files.set_metadata(task.path, content.mtime_ns, content.executable, task.expected)
             self._put(task, stat, None)
         else:
             task = self._clear_directory(task)

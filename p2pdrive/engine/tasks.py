@@ -42,7 +42,7 @@ class Task:
 class Settled:
     """``tasks``: to be shown. ``again``: being written, to be looked at soon. ``published``: records written.
 
-    ``well``: paths that have no problem (any more). ``more``: other paths are to be shown now too.
+    ``well``: paths that have no problem (any more). ``touched``: other paths that are to be shown now too.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -50,4 +50,4 @@ class Settled:
     problems: list[Problem] = field(default_factory=list)
     well: list[str] = field(default_factory=list)
     published: int = 0
-    more: bool = False
+    touched: set[str] = field(default_factory=set)

@@ -65,7 +65,7 @@ class Ignore:
 
     def ignored(self, path: str, is_directory: bool) -> bool:
         """Whether ``path``, or a directory above it, is not synced."""
-        if path.split("/", 1)[0].casefold() == STATE_DIRECTORY or name(path).startswith(SIBLING_PREFIX):
+        if STATE_DIRECTORY in path.casefold().split("/") or name(path).startswith(SIBLING_PREFIX):
             return True
         if not self._rules.patterns:
             return False

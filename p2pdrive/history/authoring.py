@@ -98,6 +98,7 @@ class Writing:
     def edit(self, edit: Edit) -> Record:
         """Write a change of a path; returns its record."""
         pen = self._pen_for(edit)
+        self._sign_what_is_seen(edit, pen)
         clock = self._author.clock.tick(self._author.wall_ms())
         if edit.clock is not None:
             clock = min(clock, edit.clock)
@@ -122,6 +123,13 @@ class Writing:
         """Close the batches that are open."""
         for pen in self._pens:
             self._sign(pen)
+
+    def _sign_what_is_seen(self, edit: Edit, pen: _Pen) -> None:
+        """Close what our other actors wrote and ``edit`` covers: no two batches may wait for each other."""
+        for other in self._pens:
+            unsigned = other.seq - len(other.bodies)
+            if other is not pen and other.bodies and edit.seen.get(other.actor, 0) > unsigned:
+                self._sign(other)
 
     def _pen_for(self, edit: Edit) -> _Pen:
         latest = self._latest.get(edit.path)

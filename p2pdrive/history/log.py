@@ -8,11 +8,12 @@ from p2pdrive.errors import RecordRefused
 from p2pdrive.history.membership import Membership
 from p2pdrive.history.registers import Registers
 from p2pdrive.index.entries import Entries
-from p2pdrive.limits import BATCH_RECORDS_MAX
+from p2pdrive.limits import BATCH_RECORDS_MAX, DEVICE_ACTORS_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.batch import NO_BATCH, Batch, Header, signed_bytes
 from p2pdrive.model.heads import Heads, winner
 from p2pdrive.model.record import Change, Grant, Kind, Record, decode
+from p2pdrive.model.vector import joined
 from p2pdrive.secure.identity import verify
 
 #: actor → (seq, hash of the batch that ends there)
@@ -28,8 +29,10 @@ class Ingested:
     clock: int = 0
     membership: bool = False
     waiting: dict[bytes, int] = field(default_factory=dict)  # actor → last seq of what may not be taken yet
+    changed: set[str] = field(default_factory=set)  # paths to be shown
     forked: list[bytes] = field(default_factory=list)
     own_forks: list[bytes] = field(default_factory=list)
+
 
 _ADD_BATCH = """INSERT INTO batches (actor, first, count, hash, header, signature)
     VALUES (?, ?, ?, ?, ?, ?)"""
@@ -65,9 +68,9 @@ class Log:
         for actor, number, first, count, header, signature in self._db.execute(sql):
             if first + count - 1 <= after.get(actor, 0):
                 continue
-            if size >= budget:
-                return found, True
             encoded = Batch(Header.decode(header), signature, self._bodies(number, first, count)).encode()
+            if found and size + len(encoded) > budget:
+                return found, True
             found.append(encoded)
             size += len(encoded)
         return found, False
@@ -197,6 +200,9 @@ class Log:
         if not self.membership.may_write(header.device):
             result.waiting[actor] = header.last
             return
+        if self._has_too_many_actors(header.device, actor):
+            result.waiting[actor] = header.last
+            return
         number, seq, digest = self.actor(header.device, header.nonce, actor)
         if header.first > seq + 1:
             result.waiting[actor] = header.last
@@ -207,6 +213,10 @@ class Log:
             self._fork(number, actor, result)
             return
         changes = [decode(data, actor, at) for at, data in enumerate(batch.records, header.first)]
+        records = [change for change in changes if isinstance(change, Record)]
+        if not self._holds_what_was_seen(records, actor):
+            result.waiting[actor] = header.last
+            return
         heads = self._heads_for(changes)
         for at, (change, body) in enumerate(zip(changes, batch.records, strict=True), header.first):
             now = self.apply(change, header.device, number, at, body, heads)
@@ -218,17 +228,20 @@ class Log:
         result.records += len(changes)
         result.clock = max(result.clock, header.clock)
         result.membership = result.membership or any(isinstance(change, Grant) for change in changes)
-        records = [change for change in changes if isinstance(change, Record)]
         directories.difference_update(r.path for r in records if r.content.kind is not Kind.DIRECTORY)
-        self._mark_unshown(heads, directories)
+        result.changed.update(self._mark_unshown(heads, directories))
 
-    def _mark_unshown(self, changed: Mapping[str, Heads], directories: set[str]) -> None:
+    def _mark_unshown(self, changed: Mapping[str, Heads], directories: set[str]) -> list[str]:
         """The heads of these paths changed: they must be shown, and the directories above them looked at
-        that stand only because of what is in them. ``directories`` remembers those known to be sound."""
+        that stand only because of what is in them. ``directories`` remembers those known to be sound.
+        Returns all of them.
+        """
         best = {path: winner(heads) for path, heads in changed.items()}
         marked = [(path, head.content.size if head is not None else 0) for path, head in best.items()]
         above = (directory for path in changed for directory in self.unsound_above(path, directories))
-        self.entries.mark_unshown([*marked, *((directory, 0) for directory in above)])
+        marked += [(directory, 0) for directory in above]
+        self.entries.mark_unshown(marked)
+        return [path for path, _ in marked]
 
     def _heads_for(self, changes: Sequence[Change]) -> dict[str, Heads]:
         """The heads of all paths that ``changes`` are about, read at once."""
@@ -239,6 +252,19 @@ class Log:
         sql = "SELECT hash FROM batches WHERE actor = ? AND first = ?"
         row = self._db.execute(sql, (number, batch.header.first)).fetchone()
         return row is not None and row[0] == batch.header.hash
+
+    def _holds_what_was_seen(self, records: Sequence[Record], actor: bytes) -> bool:
+        """Whether every dot that these records cover is held: a record takes effect after what it saw, so no
+        two can supersede each other, whatever a writer claims. What a frozen actor wrote may never come."""
+        rows = self._db.execute("SELECT id, seq, frozen FROM actors")
+        held = {known: 1 << 62 if frozen else seq for known, seq, frozen in rows}
+        seen = joined(record.vector for record in records)
+        return all(held.get(other, 0) >= seq for other, seq in seen.items() if other != actor)
+
+    def _has_too_many_actors(self, device: bytes, actor: bytes) -> bool:
+        sql = "SELECT count(*), coalesce(sum(id = ?), 0) FROM actors WHERE device = ?"
+        count, known = self._db.execute(sql, (actor, device)).fetchone()
+        return bool(count >= DEVICE_ACTORS_MAX and not known)
 
     def _is_frozen(self, number: int) -> bool:
         sql = "SELECT frozen FROM actors WHERE number = ?"

@@ -101,7 +101,9 @@ class Entries:
         """Those paths that conflict copies are shown beside."""
         found: set[str] = set()
         for some in in_groups(map(paths.key, wanted)):
-            rows = self._db.execute(f"SELECT DISTINCT of_key FROM entries WHERE of_key IN ({_marks(some)})", some)
+            rows = self._db.execute(
+                f"SELECT DISTINCT of_key FROM entries WHERE of_key IN ({_marks(some)})", some
+            )
             found.update(paths.from_key(row[0]) for row in rows)
         return found
 
@@ -144,7 +146,9 @@ class Entries:
 
     def delete(self, path: str) -> int | None:
         """Forget ``path``; returns its id, for the caller to give back what was borrowed from it."""
-        row = self._db.execute("DELETE FROM entries WHERE key = ? RETURNING id", (paths.key(path),)).fetchone()
+        row = self._db.execute(
+            "DELETE FROM entries WHERE key = ? RETURNING id", (paths.key(path),)
+        ).fetchone()
         return int(row[0]) if row else None
 
     def forget_all(self) -> None:

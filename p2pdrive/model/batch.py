@@ -8,7 +8,7 @@ import msgpack
 from blake3 import blake3
 
 from p2pdrive.errors import RecordRefused
-from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LABEL_BYTES_MAX, RECORD_BYTES_MAX
+from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LABEL_BYTES_MAX
 
 FORMAT = 1
 NO_BATCH = bytes(32)
@@ -85,7 +85,7 @@ class Batch:
     @classmethod
     def decode(cls, data: bytes | memoryview) -> "Batch":
         """Raises RecordRefused if it is malformed or its records are not those of the header."""
-        if len(data) > BATCH_BYTES_MAX + RECORD_BYTES_MAX:
+        if len(data) > BATCH_BYTES_MAX:
             raise RecordRefused("a batch is too long")
         try:
             raw, signature, records = msgpack.unpackb(data)

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
 
-#: The drive's own folder at the root; no record may name it, whatever the case of its letters.
+#: A drive's own folder at its root; no record may name one, at any depth and whatever the case of its letters.
 STATE_DIRECTORY = ".p2pdrive"
 #: The file at the root with a person's ignore rules; it is synced like any other.
 IGNORE_FILE = ".p2pdriveignore"
@@ -28,12 +28,12 @@ def refusal(path: str) -> str | None:
     if "\0" in path:
         return "its name contains a NUL"
     for name in path.split("/"):
+        if name.casefold() == STATE_DIRECTORY:
+            return f"{STATE_DIRECTORY} is p2pdrive's own"
         if name in ("", ".", ".."):
             return "the path is absolute, or has an empty, '.' or '..' part"
         if len(name.encode()) > NAME_BYTES_MAX:
             return f"a name is longer than {NAME_BYTES_MAX} bytes"
-    if path.split("/", 1)[0].casefold() == STATE_DIRECTORY:
-        return f"{STATE_DIRECTORY} is p2pdrive's own"
     return None
 
 

@@ -29,6 +29,7 @@ class _Standing:
 
     ours: dict[bytes, Drive] = field(default_factory=dict)
     theirs: frozenset[bytes] = frozenset()
+    addresses: tuple[str, ...] = ()  # where the peer says that it can be reached
     told: dict[bytes, Addresses] = field(default_factory=dict)
 
 
@@ -101,7 +102,7 @@ class Connections:
             log.info("connection to %s ended: %s", _name(link), link.close_reason or "closed here")
         except* P2PDriveError as group:
             log.info("connection to %s ended: %s", stream.peer_address, _reason(group))
-        except* Exception as group:  # noqa: BLE001 - a bug that one peer meets must not end the others' links
+        except* Exception as group:
             log.exception("connection to %s: unexpected failure", stream.peer_address, exc_info=group)
         finally:
             with trio.CancelScope(shield=True):
@@ -132,7 +133,6 @@ class Connections:
             if self.links.get(link.device) is link:
                 del self.links[link.device]
             self._remember_traffic(link)
-            self._book.seen(link.device, self._services.now_ns())
             self._changed()
 
     def _remember_traffic(self, link: Link) -> None:
@@ -144,7 +144,9 @@ class Connections:
         """Bytes sent to ``device`` and received from it since the start."""
         sent, received = self._past.get(device, (0, 0))
         now = [link for link in self._standings if link.device == device]
-        return sent + sum(link.sent_bytes for link in now), received + sum(link.received_bytes for link in now)
+        return sent + sum(link.sent_bytes for link in now), received + sum(
+            link.received_bytes for link in now
+        )
 
     async def _dismiss_stranger(self, link: Link) -> None:
         await trio.sleep(STRANGER_SECONDS)
@@ -174,13 +176,20 @@ class Connections:
             self._attach(link, standing)
 
     def pass_on_addresses(self) -> None:
-        """Tell members where the other members are, where that is news."""
+        """Tell members where the other members are, where that is news. Strangers' addresses are not kept."""
+        for link, standing in self._standings.items():
+            drives = standing.ours.values()
+            if any(link.device in drive.exchange.standing.members for drive in drives):
+                self._book.learn(link.device, standing.addresses, first=True)
+                self._book.seen(link.device, self._services.now_ns())
         for link, standing in self._standings.items():
             for tag in standing.theirs & standing.ours.keys():
                 members = standing.ours[tag].exchange.standing.members
                 if link.device not in members:
                     continue
-                known = [(device, self._book.addresses(device)) for device in members if device != link.device]
+                known = [
+                    (device, self._book.addresses(device)) for device in members if device != link.device
+                ]
                 message = Addresses(tag, tuple(each for each in known if each[1])[:DEVICES_MAX])
                 if message.devices and standing.told.get(tag) != message:
                     standing.told[tag] = message
@@ -228,8 +237,7 @@ class Connections:
         reached = [link.address] if link.initiated else []
         if not link.initiated and hello.port:
             reached = [format_address(host, hello.port)]
-        self._book.learn(link.device, [*reached, *hello.addresses], first=True)
-        self._book.seen(link.device, self._services.now_ns())
+        self._standings[link].addresses = (*reached, *hello.addresses)
         self._moved()
 
     def _note_addresses(self, link: Link, standing: _Standing, message: Addresses) -> None:
@@ -281,5 +289,3 @@ def _reason(group: BaseExceptionGroup[P2PDriveError]) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error)
-
-

@@ -43,6 +43,7 @@ class Dialler:
         self._discovery = discovery
         self._dial = dial
         self._targets: dict[bytes | str, _Target] = {}
+        self._fleeting: set[bytes | str] = set()  # found by discovery, gone when it says so
         self._dialling: set[str] = set()
 
     async def run(
@@ -55,6 +56,7 @@ class Dialler:
             for address in named:
                 self._add(address, lambda address=address: (address,))  # type: ignore[misc]
             async for found in self._discovery:
+                self._fleeting.add(found.instance)
                 self._add(found.instance, lambda name=found.instance: self._found(name))  # type: ignore[misc]
                 self.hurry()
             await trio.sleep_forever()
@@ -75,15 +77,15 @@ class Dialler:
     ) -> None:
         if key not in self._targets:
             target = self._targets[key] = _Target(addresses, device)
-            self._nursery.start_soon(self._keep, target)
+            self._nursery.start_soon(self._keep, key, target)
 
     def _found(self, instance: str) -> Sequence[str]:
         known = (found.addresses for found in self._discovery.known() if found.instance == instance)
         return next(known, ())
 
-    async def _keep(self, target: _Target) -> None:
+    async def _keep(self, key: bytes | str, target: _Target) -> None:
         backoff = Backoff(self._uniform)
-        while True:
+        while key not in self._fleeting or target.addresses():
             addresses = [each for each in target.addresses() if each not in self._dialling]
             if self._is_reached(target, addresses):
                 await self._connections.change.wait()
@@ -96,6 +98,8 @@ class Dialler:
             with trio.move_on_after(backoff.pause()):
                 await target.news.wait()
                 backoff.reset()
+        self._fleeting.discard(key)
+        del self._targets[key]
 
     async def _try(self, target: _Target, addresses: Sequence[str]) -> None:
         """One attempt; returns when the connection that came of it has ended."""

@@ -41,6 +41,7 @@ class Joining:
     ) -> None:
         self.invite = invite
         self.path = path
+        self.since_ns = services.now_ns()
         self.outcome = trio.Event()
         self.refusal: InviteError | None = None
         self.trouble = "looking for a member of the drive."

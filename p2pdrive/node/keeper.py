@@ -43,13 +43,20 @@ class Keeper:
         self.state = DriveState.SCANNING
         self.trouble = ""
         self.trouble_since_ns = 0
+        self.ended = trio.Event()
         self._services = services
         self._marks = marks
         self._save_marks = save_marks
         self._moved = moved
 
     async def run(self) -> None:
-        """Keep the drive at work until cancelled; never raises what is wrong with it."""
+        """Keep the drive at work until cancelled; never raises what is wrong with it. ``ended`` is set then."""
+        try:
+            await self._keep()
+        finally:
+            self.ended.set()
+
+    async def _keep(self) -> None:
         while True:
             try:
                 await self._work()
@@ -57,9 +64,11 @@ class Keeper:
                 self._note(DriveState.OFFLINE, _first(group))
             except* WorldError as group:
                 self._note(DriveState.ERROR, _first(group))
-            except* Exception as group:  # noqa: BLE001 - a bug in one drive must not stop the others
+            except* Exception as group:
                 log.exception("drive %s: unexpected failure", self.path, exc_info=group)
-                what = f"p2pdrive failed unexpectedly: {_first(group)!r}. Please report it; it is tried again."
+                what = (
+                    f"p2pdrive failed unexpectedly: {_first(group)!r}. Please report it; it is tried again."
+                )
                 self._note(DriveState.ERROR, RuntimeError(what))
             if self.state is DriveState.OFFLINE:
                 await self._until_root_is_back()

@@ -1,15 +1,15 @@
 """The node: everything that runs on one home, and who is whose child.
 
-    run
-    ├── control API             on the home's Unix socket
-    ├── listener                accepts peers
-    ├── discovery               announces and finds nodes
-    ├── dialler                 one task for each device to stay connected to
-    ├── attend                  says who our drives and their members are, when that changes
-    ├── keeper                  one for each registered drive, restarts what failed
-    │   └── drive               watch, observe, exchange, materialise
-    ├── joining                 one for each invite not yet answered
-    └── signals                 SIGTERM and SIGINT end it all
+run
+├── control API             on the home's Unix socket
+├── listener                accepts peers
+├── discovery               announces and finds nodes
+├── dialler                 one task for each device to stay connected to
+├── attend                  says who our drives and their members are, when that changes
+├── keeper                  one for each registered drive, restarts what failed
+│   └── drive               watch, observe, exchange, materialise
+├── joining                 one for each invite not yet answered
+└── signals                 SIGTERM and SIGINT end it all
 """
 
 import logging
@@ -45,7 +45,13 @@ from p2pdrive.node.home import Home, Registration
 from p2pdrive.node.joining import Joining
 from p2pdrive.node.keeper import Keeper, Marks
 from p2pdrive.node.reporting import drive_status, joining_status, members, versions
-from p2pdrive.node.sharing import check_folder, forget_state, make_drive, make_invite, make_invite_while_closed
+from p2pdrive.node.sharing import (
+    check_folder,
+    forget_state,
+    make_drive,
+    make_invite,
+    make_invite_while_closed,
+)
 from p2pdrive.secure.identity import Identity
 from p2pdrive.secure.invite import Invite
 from p2pdrive.wire.messages import VERSION, Hello
@@ -211,8 +217,7 @@ class Node:
         node = NodeInfo(device.hex(), self._services.name, __version__, tuple(self._addresses()))
         traffic = self._connections.traffic
         drives = [await drive_status(keeper, device, traffic) for keeper, _ in list(self._keepers.values())]
-        now = self._services.now_ns()
-        drives += [joining_status(joining, now) for joining, _ in self._joinings.values()]
+        drives += [joining_status(joining) for joining, _ in self._joinings.values()]
         return NodeStatus(node, tuple(sorted(drives, key=lambda drive: drive.path)))
 
     async def share(self, path: str, name: str | None, role: str, uses: int, expires: int) -> Shared:
@@ -259,9 +264,13 @@ class Node:
         """Stop syncing the drive at ``path``; its files stay. Raises DriveError."""
         if path not in self._registrations:
             raise DriveError(f"{path} is no drive of this node. `p2pdrive status` lists them.")
-        for running in (self._keepers.pop(path, None), self._joinings.pop(path, None)):
-            if running is not None:
-                running[1].cancel()
+        joining = self._joinings.pop(path, None)
+        if joining is not None:
+            joining[1].cancel()
+        kept = self._keepers.pop(path, None)
+        if kept is not None:
+            kept[1].cancel()
+            await kept[0].ended.wait()
         self._unregister(path)
         self._moved()
         if forget:
@@ -301,7 +310,9 @@ class Node:
 
     def _hello(self) -> Hello:
         port = self._bound[1] if self._bound else 0
-        return Hello(VERSION, self._services.name, __version__, port, tuple(self._addresses())[:ADDRESSES_MAX])
+        return Hello(
+            VERSION, self._services.name, __version__, port, tuple(self._addresses())[:ADDRESSES_MAX]
+        )
 
     def _addresses(self) -> list[str]:
         return local_addresses(self._bound[1], self._bound[0]) if self._bound else []

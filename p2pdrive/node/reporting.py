@@ -29,7 +29,9 @@ async def drive_status(
     """The status of one registered drive; ``traffic`` gives the bytes sent to and received from a device."""
     drive = keeper.drive
     if drive is None:
-        trouble = (ProblemStatus("", keeper.trouble, when(keeper.trouble_since_ns)),) if keeper.trouble else ()
+        trouble = (
+            (ProblemStatus("", keeper.trouble, when(keeper.trouble_since_ns)),) if keeper.trouble else ()
+        )
         name = keeper.name or keeper.path.rpartition("/")[2]
         return _empty(keeper.id, name, keeper.path, "", keeper.state, trouble)
     counts = await drive.replica.services.offload(_count, drive.replica)
@@ -51,9 +53,9 @@ async def drive_status(
     )
 
 
-def joining_status(joining: Joining, since_ns: int) -> DriveStatus:
+def joining_status(joining: Joining) -> DriveStatus:
     """The status of a drive that this device is not a member of yet."""
-    trouble = (ProblemStatus("", joining.trouble, when(since_ns)),)
+    trouble = (ProblemStatus("", joining.trouble, when(joining.since_ns)),)
     invite = joining.invite
     return _empty(invite.drive, invite.drive_name, joining.path, "", DriveState.WAITING, trouble)
 
@@ -136,8 +138,7 @@ def _count(replica: Replica) -> tuple[int, int, int, int, int, int]:
 
 
 def _problems(drive: Drive) -> list[tuple[str, str, int]]:
-    now = drive.replica.services.now_ns()
-    packs = [(problem.path, problem.what, now) for problem in drive.replica.store.problems()]
+    packs = [(problem.path, problem.what, drive.since_ns) for problem in drive.replica.store.problems()]
     return drive.problems.all() + packs
 
 

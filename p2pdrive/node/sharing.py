@@ -33,7 +33,9 @@ def check_folder(path: str, registered: Iterable[str], make: bool) -> None:
         raise DriveError(f"{path} is not writable for you. Change its permissions, or name another folder.")
     for other in registered:
         if other != path and (_inside(path, other) or _inside(other, path)):
-            raise DriveError(f"{path} and the drive {other} lie in each other. Choose a folder apart from it.")
+            raise DriveError(
+                f"{path} and the drive {other} lie in each other. Choose a folder apart from it."
+            )
     for above in folder.parents:
         if is_drive(str(above)):
             raise DriveError(f"{path} is inside another drive, {above}. Choose a folder apart from it.")
@@ -54,9 +56,7 @@ def make_drive(path: str, name: str | None, services: Services) -> bool:
     return True
 
 
-def make_invite(
-    replica: Replica, role: str, uses: int, expires: int, addresses: Sequence[str]
-) -> Invite:
+def make_invite(replica: Replica, role: str, uses: int, expires: int, addresses: Sequence[str]) -> Invite:
     """Write an invitation to the log, and give the invite that goes with it. Raises InviteError.
 
     ``expires`` is in seconds from now, 0 for never.
@@ -64,7 +64,12 @@ def make_invite(
     services = replica.services
     until = services.now_ms() // 1000 + expires if expires else 0
     invite = Invite(
-        replica.drive, replica.genesis.name, services.random(16), tuple(addresses[:ADDRESSES_MAX]), until, role
+        replica.drive,
+        replica.genesis.name,
+        services.random(16),
+        tuple(addresses[:ADDRESSES_MAX]),
+        until,
+        role,
     )
     with replica.writing() as log, replica.author.writing(log) as pen:
         member = log.membership.member(services.identity.device)

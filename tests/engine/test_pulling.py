@@ -21,7 +21,7 @@ async def test_newcomer_gets_all_from_a_founder_whose_own_log_came_back_last(
         await anna.restart()
         world.join_up()
         await world.converge()
-        monkeypatch.setattr("p2pdrive.engine.serve._BATCHES_BYTES", 300)
+        monkeypatch.setattr("p2pdrive.engine.serve.PAYLOAD_BYTES_MAX", 300)
         world.cut_off(berta)
         clara = world.machine("clara")
         await clara.join(anna)

@@ -1,6 +1,7 @@
 """People doing anything at all on three machines that lose and find each other: nothing is lost."""
 
 import random
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,10 @@ class Walk:
         self.kept.add(path)
         self.log.append(f"{machine.name} writes {path}: {text}")
 
+    def _take_away(self, path: str) -> None:
+        """Who takes a conflict copy away gives up what it stands for."""
+        self.touched |= {path, re.sub(r" \(conflict \w+ from \w+\)", "", path)}
+
     def _is_blocked(self, machine: Machine, path: str) -> bool:
         above = [machine.root / directory for directory in paths.ancestors(path)]
         return any(place.is_symlink() or place.is_file() for place in above)
@@ -106,7 +111,7 @@ class Walk:
         if files:
             path = self.random.choice(files)
             machine.delete(path)
-            self.touched.add(path)
+            self._take_away(path)
             self.log.append(f"{machine.name} deletes {path}")
 
     def rename(self, machine: Machine) -> None:
@@ -117,14 +122,16 @@ class Walk:
             return
         path = self.random.choice(files)
         machine.rename(path, to)
-        self.touched.add(path)
+        self._take_away(path)
         self.log.append(f"{machine.name} renames {path} to {to}")
 
     def remove_tree(self, machine: Machine) -> None:
         directories = sorted(path for path, shown in machine.tree().items() if shown[0] == "directory")
         if directories:
             path = self.random.choice(directories)
-            self.touched.update(one for one in machine.files() if one.startswith(f"{path}/"))
+            for one in (path, *machine.files()):
+                if one == path or one.startswith(f"{path}/"):
+                    self._take_away(one)
             shutil.rmtree(machine.root / path)
             self.log.append(f"{machine.name} removes {path} and all in it")
 
