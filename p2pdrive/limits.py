@@ -161,7 +161,7 @@ DISCOVERY_STOP_SECONDS = 1.0
 PLAN_PATHS_MAX = 512
 #: Bytes of content in one such run of paths; a larger file is a run of its own.
 PLAN_BYTES_MAX = 32 * MIB
-#: Bytes of a drive's disk that contents leave free: its index must be writable to say that a file does not fit.
+#: Bytes of a drive's disk that contents leave free: its index must be able to say that a file does not fit.
 DISK_RESERVE_BYTES = 16 * MIB
 #: Bytes asked for and not yet received from one peer: a gigabit link at 100 ms.
 IN_FLIGHT_BYTES_MAX = 16 * MIB

@@ -1,5 +1,6 @@
 """Profiles of Hypothesis, and a node's API served in memory for the tests of its faces."""
 
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
@@ -14,10 +15,11 @@ from p2pdrive.api.control import Joined, Member, Shared, Version
 from p2pdrive.engine.status import DriveState, DriveStatus, NodeInfo, NodeStatus, PeerStatus, ProblemStatus
 from p2pdrive.errors import DriveError, InviteMalformed
 
-# No deadline: a shared machine may stall, and a slow example is no wrong one.
-settings.register_profile("default", deadline=None, print_blob=True)
-settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
-settings.load_profile("default")
+# No deadline: a shared machine may stall, and a slow example is no wrong one. The profile alone says how many
+# examples there are, so that a thorough run is thorough everywhere.
+settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 DEVICE, DRIVE = "d1" * 32, "e5" * 32
 LINK = "p2pdrive://join/AQID"

@@ -45,8 +45,8 @@ class Standing:
 class Exchange:
     """The log exchange of one drive.
 
-    ``ingested`` is awaited after each run of batches; ``pulled`` is called when no more are on their way; ``changed`` is called when a peer's or our standing
-    moved.
+    ``ingested`` is awaited after each run of batches; ``pulled`` is called when no more are on their way;
+    ``changed`` is called when a peer's or our standing moved.
     """
 
     def __init__(

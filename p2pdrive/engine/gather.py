@@ -78,7 +78,7 @@ class Gathering:
         return list(self._lengths.items())
 
     def deliver(self, pieces: Iterable[tuple[bytes, memoryview]]) -> list[bytes]:
-        """Write blocks that a peer sent to where they belong; returns those that are not what they should be."""
+        """Write blocks that a peer sent to where they belong; returns those that are not what they should."""
         wrong: list[bytes] = []
         right: list[tuple[bytes, memoryview]] = []
         for block, data in pieces:

@@ -105,7 +105,7 @@ class Materialiser:
             await self._offload(self._tidy)
 
     async def _settle_and_show(self, run: Sequence[str], nursery: trio.Nursery, removing: bool) -> list[str]:
-        """Begin to show a run of paths; returns those to be removed, which are left alone unless ``removing``."""
+        """Begin to show a run of paths; returns those to be removed, left alone unless ``removing``."""
         await self._slots.acquire()
         self._slots.release()  # only to wait until it makes sense to decide
         async with self._one_at_a_time:

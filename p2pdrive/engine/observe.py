@@ -89,9 +89,9 @@ class Observer:
     def _moved_from(self, path: str, stat: Stat, log: Log) -> Entry | None:
         """The entry whose very file this is, if nothing is at its old path any more."""
         for entry in log.entries.with_inode(stat.inode, stat.size, stat.mtime_ns):
-            if entry.path != path and entry.view is None and _settled(entry, stat):
-                if self._replica.files.stat(entry.path) is None:
-                    return entry
+            another = entry.path != path and entry.view is None and _settled(entry, stat)
+            if another and self._replica.files.stat(entry.path) is None:
+                return entry
         return None
 
     def _wait_until_quiet(self, path: str, stat: Stat) -> None:

@@ -207,5 +207,5 @@ def _genesis(database: Database) -> Genesis:
     except RecordRefused as error:
         raise IndexCorrupt(
             f"{database.path} does not say which drive this is ({error}). Restore it from a backup; or move "
-            f"{STATE_DIRECTORY} away and join again with a new invite: the files stay, and nothing is fetched twice."
+            f"{STATE_DIRECTORY} away and join again with a new invite: files stay, nothing is fetched twice."
         ) from error

@@ -17,7 +17,8 @@ T = TypeVar("T")
 class Offload(Protocol):
     """Runs blocking work off the event loop: a thread in production, inline in the lab."""
 
-    def __call__(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]: ...
+    def __call__(self, work: Callable[..., T], /, *arguments: Any) -> Awaitable[T]:
+        """What ``work`` returns or raises."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,14 +75,13 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         entries = log.entries.get_many(sources)
         heads = log.registers.heads_of(sources)
         crowded = log.registers.with_live_below(sources)
-    checked = []
-    for task in tasks:
+
+    def checked(task: Task) -> Task:
         source = task.moved_from
-        if source:
-            wanted = judge(heads.get(source, ()), source in crowded).content
-            task = _with_source(task, entries.get(source), wanted, marks.get(source))
-        checked.append(task)
-    return checked
+        wanted = judge(heads.get(source, ()), source in crowded).content
+        return _with_source(task, entries.get(source), wanted, marks.get(source)) if source else task
+
+    return [checked(task) for task in tasks]
 
 
 class Shower:
@@ -311,7 +310,7 @@ def _is_version(entry: Entry, stat: Stat) -> bool:
 
 
 def _with_source(task: Task, entry: Entry | None, wanted: Content, mark: int | None) -> Task:
-    """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its place in unshown."""
+    """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its own mark."""
     nothing = replace(task, moved_from="")
     if task.content.kind is not Kind.FILE or task.expected is not None:
         return nothing

@@ -13,7 +13,7 @@ from p2pdrive.limits import READERS_IDLE_MAX
 class Database:
     """One SQLite file in WAL mode, durable at every commit (``synchronous=FULL``).
 
-    Synchronous and thread-safe: one connection writes, under a lock; any number read. Call it from ``offload``.
+    Synchronous and thread-safe: one connection writes, under a lock; any number read. For ``offload``.
     Raises IndexCorrupt, FormatTooNew, DiskFull, NotWritable or Unreadable, never bare sqlite3 errors for
     those.
     """

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import msgpack
 
@@ -108,7 +109,7 @@ class Entries:
         return found
 
     def inside(self, start: str, after: str, limit: int) -> list[Entry]:
-        """The next ``limit`` entries at or below ``start`` (empty: anywhere) in key order, beyond ``after``."""
+        """The next ``limit`` entries at or below ``start`` (empty: anywhere) by key, beyond ``after``."""
         low = paths.key(start)
         where = f"key > ? AND key >= ? AND key < ? ORDER BY key LIMIT {limit}"
         return list(self._select(where, paths.key(after), low, low + b"\1" if start else b"\xff"))
@@ -201,8 +202,8 @@ class Entries:
 _UPDATE = """UPDATE entries SET key = ?, kind = ?, size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?,
     executable = ?, root = ?, blocks = ?, target = ?, vector = ?, view_actor = ?, view_seq = ?, of_key = ?,
     checked_ns = ? WHERE id = ?"""
-_INSERT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target,
-    vector, view_actor, view_seq, of_key, checked_ns, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+_INSERT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks,
+    target, vector, view_actor, view_seq, of_key, checked_ns, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 _PUT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target,
     vector, view_actor, view_seq, of_key, checked_ns) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
     ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, size = excluded.size, mtime_ns = excluded.mtime_ns,
@@ -244,17 +245,11 @@ def _marks(values: Sequence[object]) -> str:
     return ",".join("?" * len(values))
 
 
-def _entry(row: tuple[object, ...]) -> Entry:
+def _entry(row: tuple[Any, ...]) -> Entry:
     (number, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector) = row[:12]
     view_actor, view_seq, of_key, checked_ns = row[12:]
-    assert isinstance(key, bytes) and isinstance(root, bytes) and isinstance(vector, bytes)
-    assert isinstance(kind, int) and isinstance(size, int) and isinstance(blocks, int)
-    assert isinstance(mtime_ns, int) and isinstance(ctime_ns, int) and isinstance(inode, int)
-    assert isinstance(checked_ns, int) and isinstance(target, str) and isinstance(number, int)
     content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target)
-    view = None
-    if isinstance(of_key, bytes) and isinstance(view_actor, bytes) and isinstance(view_seq, int):
-        view = View(paths.from_key(of_key), view_actor, view_seq)
+    view = View(paths.from_key(of_key), view_actor, view_seq) if of_key is not None else None
     seen = msgpack.unpackb(vector)
     return Entry(paths.from_key(key), content, inode, ctime_ns, seen, checked_ns, view, number)
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
 
-#: A drive's own folder at its root; no record may name one, at any depth and whatever the case of its letters.
+#: A drive's own folder at its root; no record may name one, at any depth, in whatever case.
 STATE_DIRECTORY = ".p2pdrive"
 #: The file at the root with a person's ignore rules; it is synced like any other.
 IGNORE_FILE = ".p2pdriveignore"

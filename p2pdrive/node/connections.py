@@ -72,7 +72,7 @@ class Connections:
         initiated: bool,
         began: Callable[[Link], None] = lambda _: None,
     ) -> bytes | None:
-        """Greet, then run the link until it ends; returns the peer's device. What a peer does wrong is logged.
+        """Greet, then run the link until it ends; returns the peer's device. A peer's faults are logged.
 
         ``began`` is called with the link when it is one of ours.
         """
@@ -112,11 +112,12 @@ class Connections:
     def _is_wanted(self, link: Link) -> bool:
         """Of two links to a device one stays: that opened by the smaller id; of one opener, the newer."""
         present = self.links.get(link.device)
-        if present is not None and present.initiated != link.initiated:
-            if link.initiated != (self._services.identity.device < link.device):
-                return False
-        if present is not None:
-            present.close("another connection took the place of this one")
+        if present is None:
+            return True
+        preferred = link.initiated == (self._services.identity.device < link.device)
+        if present.initiated != link.initiated and not preferred:
+            return False
+        present.close("another connection took the place of this one")
         return True
 
     @contextmanager
@@ -139,6 +140,10 @@ class Connections:
         if link.device in self._past or len(self._past) < DEVICES_MAX:
             sent, received = self._past.get(link.device, (0, 0))
             self._past[link.device] = sent + link.sent_bytes, received + link.received_bytes
+
+    def holders(self, drive: bytes) -> list[Link]:
+        """The links to devices that say that they hold ``drive``."""
+        return [link for link, standing in self._standings.items() if link.tag(drive) in standing.theirs]
 
     def traffic(self, device: bytes) -> tuple[int, int]:
         """Bytes sent to ``device`` and received from it since the start."""

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import trio
 
@@ -55,9 +56,9 @@ class Joining:
     async def run(self, nursery: trio.Nursery) -> None:
         """Try until it worked or was refused; links that it opened go on in ``nursery``."""
         while not self.outcome.is_set():
-            for addresses in self._candidates():
+            for attempt in self._attempts(nursery):
                 try:
-                    await self._try(addresses, nursery)
+                    await attempt()
                 except InviteError as refusal:
                     self.refusal = refusal
                     self.outcome.set()
@@ -70,6 +71,11 @@ class Joining:
                 await trio.sleep(JOIN_RETRY_SECONDS)
         await self._joined(self)
 
+    def _attempts(self, nursery: trio.Nursery) -> list[Callable[[], Awaitable[None]]]:
+        """Who is connected already and has the drive, then whoever may be reached."""
+        connected = [partial(self._ask, link) for link in self._connections.holders(self.invite.drive)]
+        return [*connected, *(partial(self._try, addresses, nursery) for addresses in self._candidates())]
+
     def _candidates(self) -> list[Sequence[str]]:
         found = [each.addresses for each in self._discovery.known() if self.invite.drive in each.drives]
         named = [(address,) for address in self._named]
@@ -81,6 +87,9 @@ class Joining:
         link = await nursery.start(self._serve, stream, handshake)
         if link is None:
             raise P2PDriveError("whoever answered does not know the invite")
+        await self._ask(link)
+
+    async def _ask(self, link: Link) -> None:
         raw = await self._connections.ask_to_join(link, self.invite)
         genesis = Genesis.decode(raw)
         if genesis.drive != self.invite.drive:

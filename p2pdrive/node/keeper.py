@@ -50,7 +50,7 @@ class Keeper:
         self._moved = moved
 
     async def run(self) -> None:
-        """Keep the drive at work until cancelled; never raises what is wrong with it. ``ended`` is set then."""
+        """Keep the drive at work until cancelled, and set ``ended``; never raises what is wrong with it."""
         try:
             await self._keep()
         finally:

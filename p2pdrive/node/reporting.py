@@ -9,6 +9,7 @@ from p2pdrive.engine.drive import Drive
 from p2pdrive.engine.exchange import Peer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.status import DriveState, DriveStatus, PeerStatus, ProblemStatus
+from p2pdrive.errors import WorldError
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import clock
 from p2pdrive.model.record import Kind, Record
@@ -34,7 +35,12 @@ async def drive_status(
         )
         name = keeper.name or keeper.path.rpartition("/")[2]
         return _empty(keeper.id, name, keeper.path, "", keeper.state, trouble)
-    counts = await drive.replica.services.offload(_count, drive.replica)
+    try:
+        counts = await drive.replica.services.offload(_count, drive.replica)
+    except WorldError as error:  # the folder went just now: the keeper hears of it soon
+        now = drive.replica.services.now_ns()
+        trouble = (ProblemStatus("", str(error), when(now)),)
+        return _empty(keeper.id, keeper.name, keeper.path, "", DriveState.ERROR, trouble)
     members = drive.exchange.standing.members
     own = members.get(device)
     return DriveStatus(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pdrive.blocks.chunking import Chunker, chunk_small
@@ -49,7 +49,6 @@ def test_golden_boundaries_of_the_default_chunking() -> None:
     assert manifest.root.hex() == "60168f8b90aa34761c6770d0a76c319b332f6e211b3cece7da11981da926cfc1"
 
 
-@settings(deadline=None, max_examples=40)
 @given(
     seed=st.binary(max_size=8),
     size=st.integers(0, 400 * KIB),
@@ -63,7 +62,6 @@ def test_boundaries_do_not_depend_on_how_the_content_is_read(
     assert chunker.chunk(in_pieces(content, sizes)) == chunker.chunk(at_once(content))
 
 
-@settings(deadline=None, max_examples=40)
 @given(seed=st.binary(max_size=8), size=st.integers(0, 400 * KIB))
 def test_blocks_are_the_content_within_the_bounds(seed: bytes, size: int) -> None:
     content = content_of(seed, size)

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 from blake3 import blake3
 
@@ -159,6 +160,14 @@ def identity_of(number: int) -> Identity:
 
 
 def empty_index() -> sqlite3.Connection:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    _migrated().backup(connection)
+    return connection
+
+
+@cache
+def _migrated() -> sqlite3.Connection:
+    """Made once and copied: an index takes longer to make than most of what is done with it here."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     for migration in MIGRATIONS:
         for statement in migration:

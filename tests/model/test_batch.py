@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pdrive.errors import RecordRefused
-from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LABEL_BYTES_MAX, RECORD_BYTES_MAX
+from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX, LABEL_BYTES_MAX
 from p2pdrive.model.batch import NO_BATCH, Batch, Header, actor_id, body_root, signed_bytes
 from p2pdrive.model.record import DELETED, DIRECTORY, Record
 from p2pdrive.secure.identity import Identity, verify
@@ -130,7 +130,7 @@ MALFORMED = {
     "records as a map": bytes(msgpack.packb([HEADER.encode(), BATCH.signature, dict.fromkeys(BODIES, 0)])),
     "long array": b"\xdc\x00\x03" + BATCH.encode()[1:],
     "another format": BATCH.encode().replace(HEADER.encode()[:2], b"\x9a\x02"),
-    "too long": bytes(BATCH_BYTES_MAX + RECORD_BYTES_MAX + 1),
+    "too long": bytes(BATCH_BYTES_MAX + 1),
 }
 
 
@@ -139,6 +139,19 @@ def test_malformed_batch_is_refused(how: str) -> None:
     assert MALFORMED[how] != BATCH.encode()
     with pytest.raises(RecordRefused):
         Batch.decode(MALFORMED[how])
+
+
+def test_batch_of_the_largest_size_passes_and_one_byte_more_is_refused() -> None:
+    def sized(size: int) -> bytes:
+        bodies = (bytes(size),)
+        return replace(BATCH, header=replace(HEADER, count=1, root=body_root(bodies)), records=bodies).encode()
+
+    room = BATCH_BYTES_MAX - (len(sized(1 << 16)) - (1 << 16))
+    largest, longer = sized(room), sized(room + 1)
+    assert (len(largest), len(longer)) == (BATCH_BYTES_MAX, BATCH_BYTES_MAX + 1)
+    assert Batch.decode(largest).encode() == largest
+    with pytest.raises(RecordRefused, match="too long"):
+        Batch.decode(longer)
 
 
 def test_header_of_a_second_encoding_is_refused() -> None:

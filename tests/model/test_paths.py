@@ -23,6 +23,8 @@ REFUSED = {
     ".p2pdrive": "own",
     ".p2pdrive/index.db": "own",
     ".P2PDrive/index.db": "own",
+    "a/.p2pdrive": "own",
+    "a/.p2PDrive/b": "own",
     "a\udc80b": "UTF-8",
     "é" * (NAME_BYTES_MAX // 2 + 1): f"{NAME_BYTES_MAX} bytes",
     "/".join(["a" * 200] * 21): f"{PATH_BYTES_MAX} bytes",
@@ -32,7 +34,8 @@ ALLOWED = (
     "a/b/c",
     "...",
     ".p2pdriveignore",
-    "a/.p2pdrive",
+    "a/.p2pdriveignore",
+    "a.p2pdrive",
     "-rf",
     " ",
     "a\\b",
@@ -58,7 +61,7 @@ def test_allowed_paths_stay_inside_the_drive(path: str) -> None:
     if refusal(path) is None:
         parts = path.split("/")
         assert all(part not in ("", ".", "..") and "\0" not in part for part in parts)
-        assert parts[0].casefold() != ".p2pdrive"
+        assert all(part.casefold() != ".p2pdrive" for part in parts)
 
 
 @given(paths)
