@@ -192,6 +192,8 @@ WAIT_STEADY_SECONDS = 0.5
 #: Seconds between two redraws of live progress, and between two log lines of it.
 REDRAW_SECONDS = 0.25
 PROGRESS_LOG_SECONDS = 10.0
+#: Seconds between two looks at what to log: a node at rest should cost next to nothing.
+PROGRESS_LOOK_SECONDS = 1.0
 #: Paths looked at in one step of a scan: some 100 ms in a thread.
 SCAN_STEP_PATHS = 5000
 #: Missing paths held by a scan, so that renames are met under their new names first; some 10 MB.

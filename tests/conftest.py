@@ -17,8 +17,8 @@ from p2pdrive.errors import DriveError, InviteMalformed
 
 # No deadline: a shared machine may stall, and a slow example is no wrong one. The profile alone says how many
 # examples there are, so that a thorough run is thorough everywhere.
-settings.register_profile("default", deadline=None, print_blob=True, max_examples=40)
-settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=2000)
+settings.register_profile("default", deadline=None, print_blob=True, max_examples=30)
+settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 DEVICE, DRIVE = "d1" * 32, "e5" * 32

@@ -22,7 +22,7 @@ from p2pdrive.cli.words import (
     state_text,
 )
 from p2pdrive.engine.status import DriveState, DriveStatus, NodeStatus
-from p2pdrive.limits import PROGRESS_LOG_SECONDS, REDRAW_SECONDS
+from p2pdrive.limits import PROGRESS_LOG_SECONDS, PROGRESS_LOOK_SECONDS, REDRAW_SECONDS
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ async def log_progress(ask: AskStatus) -> None:
                 if drive.state in (DriveState.SYNCING, DriveState.SCANNING):
                     logger.info("%s: %s", printable(drive.name), state_text(drive))
         before = status
-        await trio.sleep(REDRAW_SECONDS)
+        await trio.sleep(PROGRESS_LOOK_SECONDS)
 
 
 def changes(before: NodeStatus | None, after: NodeStatus) -> Iterator[str]:

@@ -50,6 +50,9 @@ class Drive:
     def _open(self) -> None:
         self.database = Database(str(self.directory / "index.db"))
         self.packs = self.directory / "packs"
+        self._open_packs()
+
+    def _open_packs(self) -> None:
         self.store = Store(self.database, self.packs, self.folder.read_range)
 
     def add(self, *contents: bytes) -> list[bytes]:
@@ -63,6 +66,11 @@ class Drive:
         self.store._packs.close()
         self.database.close()
         self._open()
+
+    def reopen_packs(self) -> None:
+        """As ``reopen``, but for the index, which takes longer to open than the packs."""
+        self.store._packs.close()
+        self._open_packs()
 
     def close(self) -> None:
         self.store._packs.close()

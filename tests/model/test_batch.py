@@ -144,7 +144,9 @@ def test_malformed_batch_is_refused(how: str) -> None:
 def test_batch_of_the_largest_size_passes_and_one_byte_more_is_refused() -> None:
     def sized(size: int) -> bytes:
         bodies = (bytes(size),)
-        return replace(BATCH, header=replace(HEADER, count=1, root=body_root(bodies)), records=bodies).encode()
+        return replace(
+            BATCH, header=replace(HEADER, count=1, root=body_root(bodies)), records=bodies
+        ).encode()
 
     room = BATCH_BYTES_MAX - (len(sized(1 << 16)) - (1 << 16))
     largest, longer = sized(room), sized(room + 1)

@@ -14,16 +14,10 @@ keys = st.binary(min_size=32, max_size=32)
 actors = st.binary(min_size=16, max_size=16)
 clocks = st.integers(0, (1 << 63) - 1)
 seqs = st.integers(1, (1 << 62) - 1)
-labels = st.text(min_size=1, max_size=LABEL_BYTES_MAX).filter(
-    lambda label: len(label.encode(errors="replace")) <= LABEL_BYTES_MAX and _encodes(label)
-)
-names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=40)
+labels = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=LABEL_BYTES_MAX // 4)
+names = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=16)
 paths = st.lists(names, min_size=1, max_size=4).map("/".join).filter(lambda p: portable.refusal(p) is None)
 roles = st.sampled_from(Role)
-
-
-def _encodes(text: str) -> bool:
-    return not any(0xD800 <= ord(letter) < 0xE000 for letter in text)
 
 
 @st.composite
@@ -34,7 +28,7 @@ def files(draw: st.DrawFn) -> Content:
     return Content(Kind.FILE, size, draw(keys), blocks, draw(st.booleans()), draw(times))
 
 
-targets = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=100)
+targets = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 links = targets.map(lambda target: Content(Kind.SYMLINK, target=target))
 contents = st.one_of(files(), links, st.just(DIRECTORY), st.just(DELETED))
 

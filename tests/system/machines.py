@@ -34,7 +34,7 @@ SOON = 30.0
 #: Seconds over which nothing may pass for nodes to count as quiet.
 QUIET = 0.6
 #: Seconds between two looks at a condition.
-LOOK = 0.02
+LOOK = 0.03
 #: Bytes of a file that is compared as it is; of a larger one it is the hash.
 _SMALL = 64 * 1024
 #: Ports below those that outgoing connections are given, so that a machine gets its own again.
@@ -334,22 +334,15 @@ def quiet(machines: Iterable[Machine], within: float = SOON) -> None:
 
     def steady() -> bool:
         nonlocal last, since
-        now = [(machine.drive()["state"], _traffic(machine)) for machine in watched]
-        if now != last or any(not _in_sync(machine) for machine in watched):
+        now = [machine.drive() for machine in watched]
+        if now != last or not all(map(_in_sync, now)):
             last, since = now, time.monotonic()
         return time.monotonic() - since > QUIET
 
     eventually(steady, lambda: json.dumps([machine.drive() for machine in watched], indent=1), within)
 
 
-def _traffic(machine: Machine) -> list[Any]:
-    return [
-        (peer["connected"], peer["sent_bytes"], peer["received_bytes"]) for peer in machine.drive()["peers"]
-    ]
-
-
-def _in_sync(machine: Machine) -> bool:
-    drive = machine.drive()
+def _in_sync(drive: Status) -> bool:
     return drive["state"] == "in-sync" and all(
         peer["in_sync"] for peer in drive["peers"] if peer["connected"]
     )

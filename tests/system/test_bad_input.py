@@ -34,7 +34,8 @@ def test_what_is_no_invite_is_told_apart_from_a_mistyped_one(pair: Pair, tmp_pat
     link = pair[0].share()
     before = registered(desktop)
     assert "p2pdrive://join/" in refusal(desktop, "join", "hello", tmp_path)
-    for damaged in (link[:-5], link[:40] + "x" + link[41:], link + "AAAA"):
+    mistyped = link[:40] + ("x" if link[40] != "x" else "y") + link[41:]
+    for damaged in (link[:-5], mistyped, link + "AAAA"):
         assert "again" in refusal(desktop, "join", damaged, tmp_path)
     assert registered(desktop) == before
     assert list(tmp_path.iterdir()) == []
@@ -182,13 +183,13 @@ def test_a_port_in_use(pair: Pair, machines: Machines) -> None:
     tablet.start()  # and nothing of it is left
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"format": 1}', '{"format": 1, "drives": [{"path": "x"}]}'])
-def test_a_damaged_list_of_drives_is_named_and_kept(machines: Machines, damage: str) -> None:
+def test_a_damaged_list_of_drives_is_named_and_kept(machines: Machines) -> None:
     laptop = machines.make("laptop")
     drives = laptop.home / "drives.json"
-    drives.write_text(damage)
-    told = refusal(laptop, "run", "--no-discovery", "--listen", "127.0.0.1:0")
-    assert str(drives) in told
+    for damage in ("", '{"format": 1}', '{"format": 1, "drives": [{"path": "x"}]}'):
+        drives.write_text(damage)
+        assert str(drives) in refusal(laptop, "run", "--no-discovery", "--listen", "127.0.0.1:0")
+        assert drives.read_text() == damage
     assert str(drives) in refusal(laptop, "share", laptop.folder, "--no-run")
     assert drives.read_text() == damage
 

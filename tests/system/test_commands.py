@@ -209,17 +209,14 @@ def test_files_that_are_there_already_are_merged_on_join(machines: Machines) -> 
     same = os.urandom(5_000_000)
     for machine in (laptop, desktop):
         write(machine.folder, {"same/large": same, f"only on {machine.name}": machine.name})
-    write(laptop.folder, {"differs": "older"})
-    os.utime(laptop.folder / "differs", (1_000_000_000, 1_000_000_000))
-    write(desktop.folder, {"differs": "newer, so it wins"})
+        write(machine.folder, {"differs": f"as it is on {machine.name}"})
     desktop.join(laptop.share())
     settled(laptop, desktop)
     assert desktop.received_bytes() < 100_000
     assert laptop.received_bytes() < 100_000
-    assert (laptop.folder / "differs").read_text() == "newer, so it wins"
-    files = [entry[1] for entry in tree(laptop.folder).values() if entry[0] == "file"]
-    assert b"older" in files
-    assert {b"laptop", b"desktop"} <= set(files)
+    files = {entry[1] for entry in tree(laptop.folder).values() if entry[0] == "file"}
+    assert {b"laptop", b"desktop", b"as it is on laptop", b"as it is on desktop"} <= files
+    assert laptop.drive()["conflicts"] == 1
 
 
 def test_ignored_names_stay_on_their_machine(pair: Pair) -> None:

@@ -49,12 +49,13 @@ def test_a_file_that_does_not_fit_waits_and_the_rest_arrives(machines: Machines)
         write(laptop.folder, {f"z/{number}": random_bytes(number, 20_000) for number in range(50)})
         desktop.join(laptop.share())
         eventually(lambda: "m/too large" in desktop.problems(), desktop.drive)
-        eventually(lambda: len(difference(laptop.folder, desktop.folder)) == 1, lambda: desktop.tail())
+        eventually(lambda: len(difference(laptop.folder, desktop.folder)) == 1, desktop.tail)
 
         assert not (desktop.folder / "m/too large").exists()
-        drive = desktop.drive()
-        assert (drive["state"], drive["missing_files"]) == ("syncing", 1)
-        assert "space" in drive["problems"][0]["what"] or "full" in drive["problems"][0]["what"]
+        eventually(lambda: desktop.drive()["state"] == "syncing", desktop.drive)
+        assert desktop.drive()["missing_files"] == 1
+        (what,) = desktop.problems().values()
+        assert "disk, which is full" in what
         write(desktop.folder, {"back": "the other way works too"})
         eventually((laptop.folder / "back").exists)
 
@@ -107,7 +108,7 @@ def test_a_damaged_pack_is_named_and_other_copies_are_used(two_drives: Two) -> N
     eventually(lambda: difference(laptop.folder, desktop.folder) == [], laptop.drive)
 
 
-@pytest.mark.parametrize("damage", ["header", "middle", "empty"])
+@pytest.mark.parametrize("damage", ["middle", "empty"])
 def test_a_damaged_index_is_named_and_another_drive_keeps_working(two_drives: Two, damage: str) -> None:
     laptop, desktop, here, there = two_drives
     desktop.join(laptop.share())
@@ -117,8 +118,6 @@ def test_a_damaged_index_is_named_and_another_drive_keeps_working(two_drives: Tw
     index = desktop.folder / ".p2pdrive/index.db"
     whole = bytearray(index.read_bytes())
     match damage:
-        case "header":
-            whole[:64] = b"\xff" * 64
         case "middle":
             whole[4096:] = b"\xaa" * (len(whole) - 4096)
         case "empty":
