@@ -14,8 +14,6 @@ LABEL_BYTES_MAX = 64
 TARGET_BYTES_MAX = 4096
 #: Actors in one version vector: tens of members with some incarnations each.
 VECTOR_ACTORS_MAX = 4096
-#: Actors of one device in one drive: it needs one or two, and one more for each restore or copy.
-DEVICE_ACTORS_MAX = 64
 #: Bytes of one encoded record: two paths, a target, and a full vector fit.
 RECORD_BYTES_MAX = 256 * KIB
 #: Records in one batch: some 100 KiB, large enough that a signature (19 us) costs nothing a record.
@@ -36,6 +34,8 @@ NAMED_AT_ONCE = 512
 # --- blocks --------------------------------------------------------------------------------------
 #: Bytes of the largest block that any drive's chunking may choose; a frame carries at least one.
 BLOCK_BYTES_MAX = MIB
+#: Bytes of the smallest block that a drive may choose, but for the last of a file: bounds a file's blocks.
+BLOCK_BYTES_MIN = 4 * KIB
 #: Bytes of one pack file: small enough to rewrite, large enough to be few.
 PACK_BYTES_MAX = 64 * MIB
 #: Bytes of the largest file whose content goes into packs when it is recorded, so that a person's own
@@ -58,6 +58,9 @@ SYNC_EACH_MAX = 4
 IGNORE_BYTES_MAX = MIB
 #: Wildcards between two slashes of an ignore rule: matching takes time to the power of their number.
 IGNORE_WILDCARDS_MAX = 4
+#: '**' in one rule, and rules: what a member writes must not hold up the others' machines.
+IGNORE_DEPTHS_MAX = 2
+IGNORE_LINES_MAX = 1000
 #: Directories whose verdict a drive's ignore rules remember.
 IGNORE_MEMORY_MAX = 8192
 #: Seconds without a further event after which changes are handed out, and seconds that they wait at most:
@@ -95,6 +98,8 @@ SEND_QUEUE_BYTES_MAX = 8 * MIB
 #: Seconds without a word before a ping is sent, and before a silent link is given up.
 KEEPALIVE_SECONDS = 15
 LINK_DEAD_SECONDS = 45
+#: Seconds within which a peer that was asked must answer something: a slow link needs some for one frame.
+ANSWER_SECONDS = 120
 #: Seconds that a handshake may take; a stranger who stalls is cut.
 HANDSHAKE_SECONDS = 10
 #: Bytes of one ``host:port`` that a node announces: mostly numbers, long host names are left out.

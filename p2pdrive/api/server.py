@@ -70,8 +70,8 @@ async def serve(
     config.umask = 0o177
     config.graceful_timeout = API_GRACE_SECONDS
     config.accesslog = None
-    config.errorlog = logger
-    config.loglevel = "WARNING"
+    config.errorlog = logger.getChild("hypercorn")
+    config.errorlog.setLevel(logging.WARNING)  # its "Running on http://..." helps nobody
     config.include_server_header = False
     try:
         async with trio.open_nursery() as nursery:

@@ -51,6 +51,8 @@ def common(function: Function) -> Function:
 
 def absolute(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     """Callback: the path from the root of the file system, as the node's folder is not ours."""
+    if value == "":
+        raise click.BadParameter("it is empty; name a folder.")  # a script's unset variable, most likely
     return None if value is None else os.path.abspath(os.path.expanduser(value))
 
 

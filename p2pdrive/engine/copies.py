@@ -1,5 +1,7 @@
 """Conflict copies: showing the losers of a path beside it, and hearing what a person does with them."""
 
+from itertools import count
+
 from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.replica import Replica
@@ -44,8 +46,12 @@ class Copies:
     def keep_local(self, seen: Observed) -> Keep:
         """A change that may not be published stays beside what others made of the path."""
         actor = self._replica.services.identity.device[:16]
-        kept = Record(seen.path, seen.content, actor, 1, {actor: 1}, 0)
-        return Keep(copy_path(kept, self._replica.services.name), seen.content, None)
+        for number in count(1):
+            kept = Record(seen.path, seen.content, actor, number, {actor: number}, 0)
+            path = copy_path(kept, self._replica.services.name)
+            if self._replica.files.stat(path) is None:
+                break
+        return Keep(path, seen.content, None)
 
     def path_of(self, loser: Record) -> str:
         """Where the copy of ``loser`` is shown, on every node."""

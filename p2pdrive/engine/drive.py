@@ -222,7 +222,6 @@ class Drive:
             self.problems.report(problem, Kind.LASTING)
         if result.own_forks:
             self.exchange.fall_behind()
-            await self._offload(self.replica.start_afresh)
             self._look_at([""])
         self.problems.hurry(result.changed)
         self.exchange.announce()

@@ -4,6 +4,7 @@ Batches are pulled from one peer at a time and are checked by their authors' sig
 matter who passes them on. Only members are told our frontier, and only members are served.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -14,10 +15,12 @@ from p2pdrive.engine.serve import serve
 from p2pdrive.errors import LinkClosed, RecordRefused
 from p2pdrive.history.log import Frontier, Ingested
 from p2pdrive.history.membership import Member
-from p2pdrive.limits import BATCH_RECORDS_MAX
+from p2pdrive.limits import BATCH_RECORDS_MAX, FRONTIER_ACTORS_MAX
 from p2pdrive.model.batch import Batch
 from p2pdrive.net.link import Link
 from p2pdrive.wire.messages import Announce, Batches, Message, Pull
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -105,6 +108,7 @@ class Exchange:
 
     def fall_behind(self) -> None:
         """Our own log was dropped, and what members hold of it must be pulled first."""
+        self.caught_up.set()  # who waits looks again
         self.caught_up = trio.Event()
 
     def members(self) -> list[Peer]:
@@ -115,7 +119,7 @@ class Exchange:
 
     def sources(self) -> Sequence[Link]:
         """The links that content can be asked for on."""
-        return [peer.link for peer in self.peers.values() if peer.frontier is not None]
+        return [peer.link for peer in self.members()]
 
     def holds_all(self, peer: Peer) -> bool:
         """Whether the peer has acknowledged all that we have."""
@@ -153,7 +157,7 @@ class Exchange:
         standing = self.standing
         frontier = tuple((actor, seq, digest) for actor, (seq, digest) in sorted(standing.frontier.items()))
         tag = peer.link.tag(self._replica.drive)
-        message = Announce(tag, frontier, self.settled, standing.unshown == 0)
+        message = Announce(tag, frontier[:FRONTIER_ACTORS_MAX], self.settled, standing.unshown == 0)
         if message != peer.told:
             peer.told = message
             peer.link.send(message)
@@ -174,6 +178,11 @@ class Exchange:
                     continue
                 except RecordRefused as refusal:
                     peer.link.close(str(refusal))
+                except (
+                    AssertionError
+                ) as bug:  # met by what one peer said: the drive goes on without that peer
+                    logger.exception("pulling from %s failed", peer.link.device.hex()[:8], exc_info=bug)
+                    peer.link.close("this node failed over what it was told")
             self.pulling = False
             self._pulled()
             self._changed()
@@ -196,11 +205,13 @@ class Exchange:
             result, refusal = await offload(self._ingest, answer)
             if result.records or result.forked or result.own_forks:
                 progress = True
-                self._forget_fruitless(result)
+                self._forget_fruitless()
                 await self._ingested(result)
             elif not answer.more or result.waiting.items() <= passed.items():
                 peer.fruitless = announced
             passed = {} if result.membership else passed | result.waiting
+            if len(passed) > FRONTIER_ACTORS_MAX:
+                peer.fruitless = announced
             if refusal is not None:
                 raise refusal
         if not self.caught_up.is_set():
@@ -208,10 +219,11 @@ class Exchange:
             if peer.frontier is not None and peer.link.device in self.standing.members:
                 self.caught_up.set()
 
-    def _forget_fruitless(self, result: Ingested) -> None:
-        if result.membership:
-            for peer in self.peers.values():
-                peer.fruitless = None
+    def _forget_fruitless(self) -> None:
+        for peer in self.peers.values():
+            if peer.fruitless is not None:
+                peer.fruitless = None  # what it has may be what waited for this
+                self._to_pull.set()
 
     def _what_to_ask(
         self, announced: Frontier, passed: Mapping[bytes, int]
@@ -231,10 +243,11 @@ class Exchange:
                     continue
                 if seq > after.get(actor, 0):
                     wanted = True
-                elif log.hash_at(actor, seq) != digest:
+                elif actor in after and log.hash_at(actor, seq) != digest:
                     after[actor] = max(0, seq - BATCH_RECORDS_MAX)
                     wanted = True
-        return tuple(sorted({**after, **passed}.items())) if wanted else None
+        # What does not fit is asked for whole, and passed over.
+        return tuple(sorted({**after, **passed}.items()))[:FRONTIER_ACTORS_MAX] if wanted else None
 
     def _ingest(self, answer: Batches) -> tuple[Ingested, RecordRefused | None]:
         """Take in batches up to the first that is refused; what came before it stays."""
@@ -251,9 +264,14 @@ class Exchange:
                     refusal = error
                     break
                 offset += size
+            if result.own_forks:
+                self._replica.start_afresh()
             self._replica.author.clock.follow(result.clock, self._replica.services.now_ms())
         return result, refusal
 
 
 def _within(part: Frontier, whole: Frontier) -> bool:
-    return all(whole.get(actor, (0, b""))[0] >= seq for actor, (seq, _) in part.items())
+    """Whether ``whole`` has all of ``part``; at equal ends it must be the very same batch."""
+    return all(
+        actor in whole and (whole[actor][0] > at[0] or whole[actor] == at) for actor, at in part.items()
+    )

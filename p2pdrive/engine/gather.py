@@ -3,6 +3,7 @@ holds, and, of the rest, which blocks to ask peers for. Synchronous; call it fro
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from blake3 import blake3
@@ -11,7 +12,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.show import temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import DiskFull, WorldError
-from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES
+from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES, OWNED_FILE_BYTES_MAX
 from p2pdrive.model.manifest import Manifest
 
 
@@ -87,7 +88,14 @@ class Gathering:
             else:
                 wrong.append(block)
         self._write(right)
+        with suppress(DiskFull):  # the file itself goes before its history
+            self._replica.store.add(piece for piece in right if self._is_owned(piece[0]))
         return wrong
+
+    def _is_owned(self, block: bytes) -> bool:
+        """Whether packs keep the block, so that it outlives the next edit of a small file made here."""
+        wants = (self.wants[place.want] for place in self._places[block])
+        return any(want.task.content.size <= OWNED_FILE_BYTES_MAX for want in wants)
 
     def give_up(self, blocks: Iterable[bytes], why: str) -> None:
         """The wants that need any of ``blocks`` cannot be gathered now."""

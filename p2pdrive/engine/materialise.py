@@ -5,6 +5,7 @@ still to be shown is in the index (``unshown``); nothing here needs to survive a
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import trio
 
@@ -78,15 +79,15 @@ class Materialiser:
 
     async def settle(self, paths: Sequence[str]) -> int:
         """Settle paths that the folder may have changed; returns the number of records published."""
-        free = self.leave_alone(paths)
-        if not free:
-            return 0
         async with self._one_at_a_time:
+            free = self.leave_alone(paths)
+            if not free:
+                return 0
             settled = await self._offload(self._settler.settle, free)
         self._note(settled)
         if settled.tasks:
             self.wake()
-        return settled.published
+        return settled.published + (await self.settle(settled.left) if settled.left else 0)
 
     async def _show_all(self, nursery: trio.Nursery) -> None:
         """One pass over what is unshown. Removals come last, and not while more of the log is on its way: the
@@ -129,18 +130,21 @@ class Materialiser:
         try:
             wanted = [task for task in tasks if needs_bytes(task)]
             failed = await self._fetcher.fetch(wanted, self._earlier) if wanted else {}
-            self._report(Problem(path, why) for path, why in failed.items())
+            owners = {task.path: _owner(task) for task in tasks}
+            self._report(Problem(owners[path], why) for path, why in failed.items())
             ready = [task for task in tasks if task.path not in failed]
             shown = await self._offload(self._shower.show, ready)
         finally:
             self._showing.difference_update(_claims(tasks))
             self._slots.release()
-        self._report(shown.problems)
+        self._report(
+            replace(problem, path=owners.get(problem.path, problem.path)) for problem in shown.problems
+        )
         for path in shown.done:
             self._problems.resolve(path)
         self._look_again([*shown.again, *(path for path in shown.done if path == IGNORE_FILE)])
-        if shown.done or shown.check:
-            self.wake()
+        if failed or shown.done or shown.check or shown.problems:
+            self.wake()  # what only changed under our hands is looked at again first, a little later
         self._changed()
 
     def _note(self, settled: Settled) -> None:
@@ -148,6 +152,8 @@ class Materialiser:
             self._problems.resolve(path)
         self._report(settled.problems)
         self._look_again(settled.again)
+        if settled.left:
+            self.wake()
         if settled.touched:
             self._problems.hurry(settled.touched)
             self.wake()

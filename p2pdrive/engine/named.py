@@ -41,6 +41,7 @@ def sort(replica: Replica, named: Iterable[str]) -> Named:
             entry = entries.get(path)
             if path in directories:
                 result.directories.append(path)
+                result.files += [path] if path in waiting else []
             elif stat is not None:
                 if entry is not None and entry.content.kind is Kind.DIRECTORY:
                     result.gone_directories.append(path)  # what is there now comes after what was in it

@@ -65,6 +65,7 @@ class Observer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self.owned: Blocks = []
+        self.bytes_read = 0
         self.known_directories: set[str] = set()
 
     def look(self, path: str, entry: Entry | None, log: Log) -> Observed:
@@ -113,6 +114,7 @@ class Observer:
         if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):
             raise Changed(f"{path} changed while it was read.")
         self.owned += owned
+        self.bytes_read += before.size
         content = Content(
             Kind.FILE, before.size, manifest.root, len(manifest), before.executable, before.mtime_ns
         )

@@ -75,10 +75,10 @@ class Problems:
             if trouble.retry_at > now or trouble.kind is Kind.LASTING:
                 continue
             if trouble.kind is Kind.SETTLED:
-                settle.append(path)
+                settle.append(path)  # it is postponed when it fails again
             else:
                 look.append(paths.parent(path))
-            self._postpone(trouble)
+                self._postpone(trouble)
         return settle, look
 
     def hurry(self, changed: Iterable[str] | None = None) -> None:

@@ -1,7 +1,9 @@
 """Taking up what was displaced and not put away when the node was stopped in the middle of a write."""
 
+from contextlib import suppress
+
 from p2pdrive.engine.replica import Replica
-from p2pdrive.errors import Changed
+from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, FileKind
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
@@ -13,16 +15,21 @@ def recover(replica: Replica) -> None:
     """Give every displaced file its place: back where nothing is now, into history where the log knows its
     content, else beside its path under a name that says so. Raises WorldError."""
     for displaced in replica.files.displaced():
-        path = displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
-        there = replica.files.stat(path)
-        if there is None and _publish(replica, displaced, path):
-            continue
-        if there is not None and there.inode == displaced.stat.inode:
-            replica.files.discard(displaced.name)  # a second name of the same file
-        elif _known(replica, displaced, path):
-            replica.files.discard(displaced.name)
-        else:
-            _publish_beside(replica, displaced, path)
+        with suppress(DiskFull, NotWritable, Unreadable):  # it stays where it is until the next start
+            _take_up(replica, displaced)
+
+
+def _take_up(replica: Replica, displaced: Displaced) -> None:
+    path = displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
+    there = replica.files.stat(path)
+    if there is None and _publish(replica, displaced, path):
+        return
+    if there is not None and there.inode == displaced.stat.inode:
+        replica.files.discard(displaced.name)  # a second name of the same file
+    elif _known(replica, displaced, path):
+        replica.files.discard(displaced.name)
+    else:
+        _publish_beside(replica, displaced, path)
 
 
 def _known(replica: Replica, displaced: Displaced, path: str) -> bool:

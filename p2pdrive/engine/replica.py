@@ -16,10 +16,11 @@ from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Log
 from p2pdrive.index.database import Database
 from p2pdrive.index.entries import Entries
+from p2pdrive.limits import PLAN_PATHS_MAX
 from p2pdrive.model.clock import HybridClock
 from p2pdrive.model.genesis import Genesis
 from p2pdrive.model.paths import STATE_DIRECTORY
-from p2pdrive.model.record import Grant, Role
+from p2pdrive.model.record import Grant, Kind, Role
 
 FORMAT = "p2pdrive drive, format 1\n"
 
@@ -57,6 +58,12 @@ class Replica:
             self.adopting = bool(self._meta("adopting"))
             self.ignore = Ignore.load(self.files)
             opened.pop_all()
+
+    def shows_inside(self, log: Log, directory: str) -> bool:
+        """Whether the index knows of anything in ``directory`` that the ignore rules do not hide."""
+        below = log.entries.below(directory, PLAN_PATHS_MAX)
+        kinds = ((entry.path, entry.content.kind is Kind.DIRECTORY) for entry in below)
+        return any(not self.ignore.ignored(path, is_directory) for path, is_directory in kinds)
 
     def close(self) -> None:
         """Let go of all files."""

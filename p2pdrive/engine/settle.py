@@ -17,6 +17,7 @@ from p2pdrive.folder.files import FileKind
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
+from p2pdrive.limits import PLAN_BYTES_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, Kind
@@ -57,12 +58,15 @@ class Settler:
         settled.touched = ledger.touched
         return settled
 
-    def _observe(self, named: Iterable[str], observer: Observer, settled: Settled) -> list[Observed]:
+    def _observe(self, named: Sequence[str], observer: Observer, settled: Settled) -> list[Observed]:
         found: dict[str, Observed] = {}
         ignored: list[str] = []
         with self._replica.reading() as log:
             entries = log.entries.get_many(named)
-            for path in named:
+            for number, path in enumerate(named):
+                if observer.bytes_read >= PLAN_BYTES_MAX:
+                    settled.left = list(named[number:])
+                    break
                 entry = entries.get(path)
                 is_directory = entry is not None and entry.content.kind is Kind.DIRECTORY
                 if self._replica.ignore.ignored(path, is_directory):
@@ -84,7 +88,17 @@ class Settler:
         if ignored:
             with self._replica.writing() as log:
                 log.entries.mark_shown(ignored)
+                self._forget(log, ignored)
         return list(found.values())
+
+    def _forget(self, log: Log, ignored: Iterable[str]) -> None:
+        """What the rules hide, and is gone, is not missed; what is there may come back into sight."""
+        for path in ignored:
+            if self._replica.files.stat(path) is not None:
+                continue
+            number = log.entries.delete(path)
+            if number is not None:
+                self._replica.store.unborrow(log.connection, number)
 
     def _add_parents(self, path: str, observer: Observer, log: Log, found: dict[str, Observed]) -> None:
         """A directory is published before what is in it, whatever the watcher saw first."""
@@ -154,7 +168,7 @@ class _Run:
         """A directory that is gone, or something else now, is published as such after what was in it."""
         if entry is None or entry.content.kind is not Kind.DIRECTORY or seen.content.kind is Kind.DIRECTORY:
             return False
-        return bool(self._ledger.log.entries.below(seen.path, 1))
+        return self._replica.shows_inside(self._ledger.log, seen.path)
 
     def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
         now = self._situation(seen, entry)
@@ -231,6 +245,8 @@ class _Run:
         if action.keep:
             keep = self._copies.keep_local(seen)
         elif action.aside is not None:
+            if entry is None:
+                self._ledger.note(seen, {})  # so that what it holds stays borrowed under its new name
             keep = self._copies.keep_aside(action.path, action.aside)
         task = Task(
             action.path,

@@ -6,6 +6,7 @@ holds the old or the new version of each path, and the next start takes up what 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ from blake3 import blake3
 from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, RootMissing, WorldError
+from p2pdrive.errors import Changed, DiskFull, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
@@ -95,11 +96,16 @@ class Shower:
         """Carry out tasks whose bytes are ready. Raises RootMissing, IndexCorrupt."""
         run = _Run(self._replica)
         ordered = sorted(tasks, key=_order)
-        self._files.sync_temporaries(temporary_name(task) for task in ordered if needs_bytes(task))
-        for task in ordered:
+        ready = [task for task in ordered if not needs_bytes(task) or run.finish(task)]
+        self._files.sync_temporaries(temporary_name(task) for task in ready if needs_bytes(task))
+        for task in ready:
             run.carry_out(task)
         self._files.sync_directories(run.directories)
-        self._retire(run)
+        try:
+            self._retire(run)
+            self._replica.store.flush()
+        except DiskFull:
+            run.retired = []  # they stay displaced; the next start finds a place for them
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
             log.entries.take_off_unshown(run.marks)
@@ -123,7 +129,6 @@ class Shower:
                 manifest = manifests.get(entry.content.root, entry.content.blocks, entry.content.size)
                 if manifest is not None:
                     self._retire_one(retired, entry, manifest, staying)
-        self._replica.store.flush()
 
     def _retire_one(self, retired: _Retired, entry: Entry, manifest: Manifest, staying: set[bytes]) -> None:
         held = self._replica.store.held_elsewhere((block for _, block in manifest), entry.id) | staying
@@ -145,22 +150,33 @@ class _Run:
         self.marks: list[int] = []
         self._parents = {""}
 
+    def finish(self, task: Task) -> bool:
+        """Give the temporary of a whole content its time and mode; False, and why, where that fails."""
+        content = task.content
+        with self._explained(task):
+            self._files.finish_temporary(temporary_name(task), content.mtime_ns, content.executable)
+            return True
+        return False
+
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""
-        try:
+        with self._explained(task):
             if task.content.live:
                 self._make_parents(task.path)
-            task = self._keep_aside(task)
-            self._perform(task)
+            self._perform(self._keep_aside(task))
+            self.directories.add(paths.parent(task.path))
+            self.marks += task.marks
+
+    @contextmanager
+    def _explained(self, task: Task) -> Iterator[None]:
+        try:
+            yield
         except RootMissing:
             raise
         except Changed:
             self.shown.again.append(task.path)
         except WorldError as error:
             self.shown.problems.append(Problem(task.path, str(error)))
-        else:
-            self.directories.add(paths.parent(task.path))
-            self.marks += task.marks
 
     def _perform(self, task: Task) -> None:
         match task.content.kind:
@@ -186,7 +202,6 @@ class _Run:
         else:
             task = self._clear_directory(task)
             name = temporary_name(task)
-            self._files.finish_temporary(name, content.mtime_ns, content.executable)
             published = self._files.publish(name, task.path, task.expected)
             self._put(task, published.stat, published.displaced)
 
@@ -228,7 +243,7 @@ class _Run:
             return task
         if not self._files.remove_directory(task.path):
             with self._replica.reading() as log:
-                if log.entries.below(task.path, 1):
+                if self._replica.shows_inside(log, task.path):
                     raise Changed(f"{task.path} is not empty yet.")
             raise WorldError(
                 f"{task.path} was deleted elsewhere, but holds files that are not synced here, so it stays. "

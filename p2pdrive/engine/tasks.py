@@ -43,6 +43,7 @@ class Settled:
     """``tasks``: to be shown. ``again``: being written, to be looked at soon. ``published``: records written.
 
     ``well``: paths that have no problem (any more). ``touched``: other paths that are to be shown now too.
+    ``left``: not settled yet, as the run has read enough.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -50,4 +51,5 @@ class Settled:
     problems: list[Problem] = field(default_factory=list)
     well: list[str] = field(default_factory=list)
     published: int = 0
+    left: list[str] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)

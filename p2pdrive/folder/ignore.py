@@ -12,7 +12,13 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from p2pdrive.errors import Unreadable
 from p2pdrive.folder.files import FileKind, Files
-from p2pdrive.limits import IGNORE_BYTES_MAX, IGNORE_MEMORY_MAX, IGNORE_WILDCARDS_MAX
+from p2pdrive.limits import (
+    IGNORE_BYTES_MAX,
+    IGNORE_DEPTHS_MAX,
+    IGNORE_LINES_MAX,
+    IGNORE_MEMORY_MAX,
+    IGNORE_WILDCARDS_MAX,
+)
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, name
 from p2pdrive.model.problem import Problem
 
@@ -27,7 +33,9 @@ class Ignore:
         patterns: list[GitIgnoreSpecPattern] = []
         found = list(problems)
         self.lines = tuple(lines)
-        for number, line in enumerate(self.lines, 1):
+        if len(self.lines) > IGNORE_LINES_MAX:
+            found.append(Problem(IGNORE_FILE, f"only its first {IGNORE_LINES_MAX} lines are followed"))
+        for number, line in enumerate(self.lines[:IGNORE_LINES_MAX], 1):
             try:
                 patterns.append(_pattern(line))
             except ValueError as error:
@@ -79,6 +87,8 @@ class Ignore:
 
 def _pattern(line: str) -> GitIgnoreSpecPattern:
     """Raises ValueError with a reason for people."""
+    if line.split("/").count("**") > IGNORE_DEPTHS_MAX:
+        raise ValueError(f"it has more than {IGNORE_DEPTHS_MAX} '**': {line[:80]!r}")
     for part in line.split("/"):
         if part.strip() != "**" and part.count("*") > IGNORE_WILDCARDS_MAX:
             raise ValueError(f"it has more than {IGNORE_WILDCARDS_MAX} '*' in one name: {line[:80]!r}")

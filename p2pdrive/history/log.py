@@ -8,7 +8,7 @@ from p2pdrive.errors import RecordRefused
 from p2pdrive.history.membership import Membership
 from p2pdrive.history.registers import Registers
 from p2pdrive.index.entries import Entries
-from p2pdrive.limits import BATCH_RECORDS_MAX, DEVICE_ACTORS_MAX
+from p2pdrive.limits import BATCH_RECORDS_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.batch import NO_BATCH, Batch, Header, signed_bytes
 from p2pdrive.model.heads import Heads, winner
@@ -200,9 +200,6 @@ class Log:
         if not self.membership.may_write(header.device):
             result.waiting[actor] = header.last
             return
-        if self._has_too_many_actors(header.device, actor):
-            result.waiting[actor] = header.last
-            return
         number, seq, digest = self.actor(header.device, header.nonce, actor)
         if header.first > seq + 1:
             result.waiting[actor] = header.last
@@ -260,11 +257,6 @@ class Log:
         held = {known: 1 << 62 if frozen else seq for known, seq, frozen in rows}
         seen = joined(record.vector for record in records)
         return all(held.get(other, 0) >= seq for other, seq in seen.items() if other != actor)
-
-    def _has_too_many_actors(self, device: bytes, actor: bytes) -> bool:
-        sql = "SELECT count(*), coalesce(sum(id = ?), 0) FROM actors WHERE device = ?"
-        count, known = self._db.execute(sql, (actor, device)).fetchone()
-        return bool(count >= DEVICE_ACTORS_MAX and not known)
 
     def _is_frozen(self, number: int) -> bool:
         sql = "SELECT frozen FROM actors WHERE number = ?"

@@ -6,7 +6,7 @@ import msgpack
 from blake3 import blake3
 
 from p2pdrive.errors import RecordRefused
-from p2pdrive.limits import BLOCK_BYTES_MAX, KIB, LABEL_BYTES_MAX, MIB
+from p2pdrive.limits import BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, KIB, LABEL_BYTES_MAX, MIB
 
 FORMAT = 1
 
@@ -68,6 +68,6 @@ def _sound(genesis: Genesis) -> bool:
         and (type(genesis.nonce), len(genesis.nonce)) == (bytes, 16)
         and all(type(number) is int for number in (genesis.created, *sizes))
         and 0 <= genesis.created < 1 << 63
-        and 4 * KIB <= cut.minimum < cut.average < cut.maximum <= BLOCK_BYTES_MAX
+        and BLOCK_BYTES_MIN <= cut.minimum < cut.average < cut.maximum <= BLOCK_BYTES_MAX
         and cut.normalisation in (0, 1, 2, 3)
     )

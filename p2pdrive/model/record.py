@@ -13,6 +13,7 @@ from blake3 import blake3
 
 from p2pdrive.errors import RecordRefused
 from p2pdrive.limits import (
+    BLOCK_BYTES_MIN,
     LABEL_BYTES_MAX,
     MANIFEST_BLOCKS_MAX,
     RECORD_BYTES_MAX,
@@ -185,7 +186,8 @@ def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Rec
     if kind is Kind.FILE:
         size, root, blocks, executable, mtime_ns, *rest = rest
         _check(type(size) is int and type(blocks) is int and type(mtime_ns) is int, "a file's sizes")
-        _check(0 <= blocks <= MANIFEST_BLOCKS_MAX and blocks <= size < 1 << 63, "a file's sizes")
+        _check(0 <= size < 1 << 63 and 0 <= blocks <= MANIFEST_BLOCKS_MAX, "a file's sizes")
+        _check(blocks <= size // BLOCK_BYTES_MIN + 1, "a file's number of blocks")
         _check((blocks == 0) == (size == 0), "a file's sizes")
         _check(abs(mtime_ns) < 1 << 63 and type(executable) is bool, "a file's time or mode")
         _check(type(root) is bytes and len(root) == 32, "a file's content hash")

@@ -16,6 +16,7 @@ import trio
 
 from p2pdrive.errors import LinkClosed, PeerError
 from p2pdrive.limits import (
+    ANSWER_SECONDS,
     CLOSE_SECONDS,
     INBOX_BYTES_MAX,
     KEEPALIVE_SECONDS,
@@ -86,6 +87,7 @@ class Link:
         self._tokens = count(1)
         self._asked: dict[Key, trio.MemorySendChannel[Answer]] = {}
         self._request_ended = trio.lowlevel.ParkingLot()
+        self._answered_at = 0.0  # when an answer last came, or the first of what is asked was
         self._unhandled_bytes = 0
         self._handled = trio.lowlevel.ParkingLot()
         self._reading = trio.CancelScope()
@@ -275,7 +277,10 @@ class Link:
             await self._handled.park()
 
     async def _receive_into(self, view: memoryview) -> int:
-        """Bytes received; asks for a sign of life when none comes. Raises LinkClosed when none comes then."""
+        """Bytes received; asks for a sign of life when none comes. Raises LinkClosed when none comes then, or
+        the peer lives but answers nothing that it was asked."""
+        if self._asked and trio.current_time() > self._answered_at + ANSWER_SECONDS:
+            raise LinkClosed(f"the peer answered no request for {ANSWER_SECONDS} seconds")
         with trio.move_on_after(KEEPALIVE_SECONDS):
             return await self._receive_some(view)
         if not self._connection.closed:
@@ -318,12 +323,15 @@ class Link:
             request = replace(request, request=next(self._requests) & 0xFFFFFFFF)
         deliver, answers = trio.open_memory_channel[Answer](float("inf"))  # bounded by the allowance
         self._connection.send(request, allowance)
+        if not self._asked:
+            self._answered_at = trio.current_time()
         self._asked[key_of(request)] = deliver
         self._flush()
         with answers:
             yield Answers(answers, self._why_closed)
 
     def _deliver(self, answer: Answer) -> None:
+        self._answered_at = trio.current_time()
         channel = self._asked[answer.key]
         if answer.last:
             del self._asked[answer.key]

@@ -179,7 +179,7 @@ class Node:
         if registration.invite is not None:
             self._begin_joining(registration, Invite.parse(registration.invite))
             return
-        marks = {bytes.fromhex(a): (seq, bytes.fromhex(h)) for a, (seq, h) in registration.marks.items()}
+        marks = _unhexed(registration.marks)
         path, drive = registration.path, bytes.fromhex(registration.drive)
         keeper = Keeper(path, drive, self._services, marks, lambda m: self._save_marks(path, m), self._moved)
         scope = trio.CancelScope()
@@ -304,9 +304,13 @@ class Node:
             return invite
         if path in self._keepers:
             raise DriveError(f"{path} is not open: {self._keepers[path][0].trouble or 'it is being opened'}")
-        return await self._services.offload(
-            make_invite_while_closed, path, self._services, role, uses, expires, addresses
+        entry = self._registrations.get(path)
+        marks = _unhexed(entry.marks) if entry is not None else {}
+        invite, marks = await self._services.offload(
+            make_invite_while_closed, path, self._services, marks, role, uses, expires, addresses
         )
+        self._save_marks(path, marks)
+        return invite
 
     def _hello(self) -> Hello:
         port = self._bound[1] if self._bound else 0
@@ -361,6 +365,10 @@ class Node:
         as_hex: Mapping[str, tuple[int, str]] = {a.hex(): (seq, h.hex()) for a, (seq, h) in marks.items()}
         if entry is not None and entry.marks != as_hex:
             self._register(replace(entry, marks=as_hex))
+
+
+def _unhexed(marks: Mapping[str, tuple[int, str]]) -> Marks:
+    return {bytes.fromhex(actor): (seq, bytes.fromhex(digest)) for actor, (seq, digest) in marks.items()}
 
 
 async def _within(scope: trio.CancelScope, task: Callable[..., Awaitable[None]], *arguments: object) -> None:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from p2pdrive.engine.replica import Replica, create, is_drive
@@ -14,6 +14,8 @@ from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.model.record import Invitation, Role
 from p2pdrive.node.home import label
 from p2pdrive.secure.invite import Invite
+
+Marks = Mapping[bytes, tuple[int, bytes]]
 
 
 def check_folder(path: str, registered: Iterable[str], make: bool) -> None:
@@ -81,12 +83,12 @@ def make_invite(replica: Replica, role: str, uses: int, expires: int, addresses:
 
 
 def make_invite_while_closed(
-    path: str, services: Services, role: str, uses: int, expires: int, addresses: Sequence[str]
-) -> Invite:
-    """``make_invite`` for a drive that is not open."""
-    replica = Replica(path, services, {})
+    path: str, services: Services, marks: Marks, role: str, uses: int, expires: int, addresses: Sequence[str]
+) -> tuple[Invite, Marks]:
+    """``make_invite`` for a drive that is not open; also our own actors' marks, before given and now."""
+    replica = Replica(path, services, marks)
     try:
-        return make_invite(replica, role, uses, expires, addresses)
+        return make_invite(replica, role, uses, expires, addresses), replica.marks()
     finally:
         replica.close()
 

@@ -13,7 +13,8 @@ def test_our_own_files_are_always_ignored() -> None:
     assert ignore.ignored(".p2pdrive", True)
     assert ignore.ignored(".P2PDRIVE/index.db", False)
     assert ignore.ignored("a/.p2pdrive-tmp.7", False)
-    assert not ignore.ignored("a/.p2pdrive", True)
+    assert ignore.ignored("a/.p2pdrive", True)  # another drive's
+    assert ignore.ignored("a/.p2pdrive/index.db", False)
     assert not ignore.ignored(".p2pdriveignore", False)
 
 

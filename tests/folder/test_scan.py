@@ -26,7 +26,7 @@ def seen(files: Files, start: str = "", ignore: Ignore | None = None) -> list[st
     return [item.path for item in walk(files, ignore or Ignore(), start) if isinstance(item, Seen)]
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(directories=st.sets(st.lists(NAMES, min_size=1, max_size=3).map("/".join), max_size=8))
 def test_everything_is_seen_once_in_key_order(root: Path, directories: set[str]) -> None:
     shutil.rmtree(root)

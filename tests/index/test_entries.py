@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pdrive.index.entries import Entries, Entry, View, pack_vector
@@ -54,7 +54,6 @@ _contents = st.one_of(
 _entries = st.builds(Entry, paths, _contents, st.integers(0, (1 << 63) - 1), _times, _vectors, _times, _views)
 
 
-@settings(max_examples=60)
 @given(_entries)
 def test_entry_comes_out_as_it_went_in(entry: Entry) -> None:
     entries = new_entries()
@@ -62,7 +61,6 @@ def test_entry_comes_out_as_it_went_in(entry: Entry) -> None:
     assert entries.get(entry.path) == entries.by_id(number) == replace(entry, id=number)
 
 
-@settings(max_examples=40)
 @given(st.lists(_entries, unique_by=lambda entry: entry.path, max_size=8), st.data())
 def test_many_at_once_are_written_and_read_as_each_alone(found: list[Entry], data: st.DataObject) -> None:
     entries, alone = new_entries(), new_entries()
@@ -149,7 +147,6 @@ def test_copies_are_found_beside_their_path(entries: Entries) -> None:
     assert (entries.views("a/report"), entries.count_views()) == ([], 0)
 
 
-@settings(max_examples=60)
 @given(st.sets(paths), paths)
 def test_inside_of_a_directory_is_read_in_the_order_of_the_tree(found: set[str], directory: str) -> None:
     entries = new_entries()
@@ -163,7 +160,6 @@ def test_inside_of_a_directory_is_read_in_the_order_of_the_tree(found: set[str],
 
 
 @given(st.integers(1, 4), st.sampled_from(["", "a", "a/b", "nowhere"]))
-@settings(max_examples=30)
 def test_pages_of_the_tree_follow_on_each_other(limit: int, start: str) -> None:
     entries = new_entries()
     entries.put_many(at(path) for path in PATHS)

@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from p2pdrive.limits import BATCH_RECORDS_MAX, LABEL_BYTES_MAX, MANIFEST_BLOCKS_MAX
+from p2pdrive.limits import BATCH_RECORDS_MAX, BLOCK_BYTES_MIN, LABEL_BYTES_MAX, MANIFEST_BLOCKS_MAX
 from p2pdrive.model import paths as portable
 from p2pdrive.model.batch import Batch, Header, body_root
 from p2pdrive.model.genesis import Chunking, Genesis
@@ -23,7 +23,7 @@ roles = st.sampled_from(Role)
 @st.composite
 def files(draw: st.DrawFn) -> Content:
     blocks = draw(st.integers(0, MANIFEST_BLOCKS_MAX))
-    size = draw(st.integers(blocks, (1 << 63) - 1)) if blocks else 0
+    size = draw(st.integers(max(1, (blocks - 1) * BLOCK_BYTES_MIN), (1 << 63) - 1)) if blocks else 0
     times = st.integers(-(1 << 63) + 1, (1 << 63) - 1)
     return Content(Kind.FILE, size, draw(keys), blocks, draw(st.booleans()), draw(times))
 
