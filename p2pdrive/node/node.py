@@ -12,9 +12,10 @@ run
 └── signals                 SIGTERM and SIGINT end it all
 """
 
+import functools
+import gc
 import logging
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -33,7 +34,13 @@ from p2pdrive.engine.status import NodeInfo, NodeStatus
 from p2pdrive.errors import DriveError, InviteError, PortInUse
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.watch import watch
-from p2pdrive.limits import ADDRESSES_MAX, CONNECTIONS_SECONDS, JOIN_WAIT_SECONDS, SWITCH_SECONDS
+from p2pdrive.limits import (
+    ADDRESSES_MAX,
+    COLLECT_AFTER_OBJECTS,
+    CONNECTIONS_SECONDS,
+    JOIN_WAIT_SECONDS,
+    OFFLOAD_THREADS,
+)
 from p2pdrive.net.addresses import local_addresses, parse_address
 from p2pdrive.net.dial import dial
 from p2pdrive.net.discovery import Discovery, NoDiscovery
@@ -78,7 +85,7 @@ class Node:
         self._services = Services(
             Identity(home.seed(urandom)),
             self._config.name,
-            trio.to_thread.run_sync,
+            functools.partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(OFFLOAD_THREADS)),
             time.time_ns,
             urandom,
             lambda root: LocalFiles(Path(root)),
@@ -101,7 +108,7 @@ class Node:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until SIGTERM, SIGINT or ``stop``. Raises HomeInUse, PortInUse and other CallerErrors."""
-        sys.setswitchinterval(SWITCH_SECONDS)
+        gc.set_threshold(COLLECT_AFTER_OBJECTS)
         for address in self._options.peers:
             parse_address(address)
         with self._home.lock():
