@@ -79,15 +79,19 @@ class Materialiser:
 
     async def settle(self, paths: Sequence[str]) -> int:
         """Settle paths that the folder may have changed; returns the number of records published."""
-        async with self._one_at_a_time:
-            free = self.leave_alone(paths)
-            if not free:
-                return 0
-            settled = await self._offload(self._settler.settle, free)
-        self._note(settled)
-        if settled.tasks:
-            self.wake()
-        return settled.published + (await self.settle(settled.left) if settled.left else 0)
+        published = 0
+        while paths:
+            async with self._one_at_a_time:
+                free = self.leave_alone(paths)
+                if not free:
+                    break
+                settled = await self._offload(self._settler.settle, free)
+            self._note(settled)
+            if settled.tasks:
+                self.wake()
+            published += settled.published
+            paths = settled.left
+        return published
 
     async def _show_all(self, nursery: trio.Nursery) -> None:
         """One pass over what is unshown. Removals come last, and not while more of the log is on its way: the
