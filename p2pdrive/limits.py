@@ -222,8 +222,8 @@ MARKS_SECONDS = 30
 JOIN_WAIT_SECONDS = 15
 #: Seconds between two rounds of asking those who may let us in.
 JOIN_RETRY_SECONDS = 1
-#: Threads for blocking work at once: more of them only fight over the interpreter, and fewer would let two
-#: large files that are being hashed hold up all else.
-OFFLOAD_THREADS = 3
+#: Threads for blocking work at once: more of them only fight over the interpreter, and with one alone a
+#: large file that is being hashed would hold up all else.
+OFFLOAD_THREADS = 2
 #: New objects after which the garbage collector looks at the young ones: we make many that die at once.
 COLLECT_AFTER_OBJECTS = 20_000
