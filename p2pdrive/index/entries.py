@@ -84,10 +84,6 @@ class Entries:
         where = "inode = ? AND size = ? AND mtime_ns = ? AND kind = 1"
         return list(self._select(where, inode, size, mtime_ns))
 
-    def with_root(self, root: bytes, limit: int = 4) -> list[Entry]:
-        """Files that held this content."""
-        return list(self._select(f"root = ? AND kind = 1 LIMIT {limit}", root))
-
     def views(self, path: str) -> list[Entry]:
         """The conflict copies shown beside ``path``."""
         return list(self._select("of_key = ?", paths.key(path)))

@@ -33,7 +33,6 @@ FIRST = (
         vector BLOB NOT NULL, view_actor BLOB, view_seq INTEGER, of_key BLOB, checked_ns INTEGER NOT NULL)""",
     "CREATE INDEX entries_inode ON entries (inode)",
     "CREATE INDEX entries_view ON entries (of_key) WHERE of_key IS NOT NULL",
-    "CREATE INDEX entries_root ON entries (root) WHERE kind = 1",
     # serial: new whenever the path is marked again, so that only what was planned for is taken off
     """CREATE TABLE unshown (
         serial INTEGER PRIMARY KEY AUTOINCREMENT, key BLOB NOT NULL UNIQUE, bytes INTEGER NOT NULL)""",

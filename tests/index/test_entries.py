@@ -126,14 +126,6 @@ def test_renamed_file_is_found_by_its_inode_size_and_time(entries: Entries) -> N
     assert sorted(paths_of(found)) == ["a", "same file"]
 
 
-def test_files_of_one_content_are_found_by_its_root_up_to_a_limit(entries: Entries) -> None:
-    for number in range(6):
-        entries.put(at(f"{number}"))
-    entries.put(at("other", replace(FILE, root=bytes(32))))
-    assert len(entries.with_root(FILE.root)) == 4
-    assert len(entries.with_root(FILE.root, limit=10)) == 6
-
-
 def test_copies_are_found_beside_their_path(entries: Entries) -> None:
     view = View("a/report", b"\x03" * 16, 7)
     entries.put(at("a/report"))
