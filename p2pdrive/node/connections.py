@@ -31,6 +31,8 @@ class _Standing:
     theirs: frozenset[bytes] = frozenset()
     addresses: tuple[str, ...] = ()  # where the peer says that it can be reached
     told: dict[bytes, Addresses] = field(default_factory=dict)
+    asked: set[bytes] = field(default_factory=set)  # tags of drives that we asked to join on it
+    heard: dict[bytes, Addresses] = field(default_factory=dict)  # who is a member may become known later
 
 
 class Connections:
@@ -187,6 +189,8 @@ class Connections:
             if any(link.device in drive.exchange.standing.members for drive in drives):
                 self._book.learn(link.device, standing.addresses, first=True)
                 self._book.seen(link.device, self._services.now_ns())
+            for message in standing.heard.values():
+                self._note_addresses(link, standing, message)
         for link, standing in self._standings.items():
             for tag in standing.theirs & standing.ours.keys():
                 members = standing.ours[tag].exchange.standing.members
@@ -224,11 +228,16 @@ class Connections:
                 standing.theirs = frozenset(message.tags)
                 for tag in gone & standing.ours.keys():
                     standing.ours[tag].detach(link)
+                standing.heard = {
+                    tag: heard for tag, heard in standing.heard.items() if tag in standing.theirs
+                }
                 self._attach(link, standing)
             case Join():
                 await self._answer_join(link, standing, message)
             case Addresses():
-                self._note_addresses(link, standing, message)
+                if message.tag in standing.theirs & (standing.ours.keys() | standing.asked):
+                    standing.heard[message.tag] = message
+                    self._moved()
             case _:
                 drive = standing.ours.get(getattr(message, "tag", b""))
                 if drive is not None:
@@ -246,14 +255,13 @@ class Connections:
         self._moved()
 
     def _note_addresses(self, link: Link, standing: _Standing, message: Addresses) -> None:
+        """Of members only."""
         drive = standing.ours.get(message.tag)
-        if drive is None:
-            return
-        members = drive.exchange.standing.members
+        members = drive.exchange.standing.members if drive is not None else {}
         if link.device in members:
             for device, addresses in message.devices:
-                if device in members and self._book.learn(device, addresses):
-                    self._moved()
+                if device in members:
+                    self._book.learn(device, addresses)
 
     async def _answer_join(self, link: Link, standing: _Standing, message: Join) -> None:
         drive = standing.ours.get(message.tag)
@@ -273,7 +281,10 @@ class Connections:
     async def ask_to_join(self, link: Link, invite: Invite) -> bytes:
         """The genesis of the drive that we are a member of now. Raises InviteError, LinkClosed."""
         proof = invite.prove(self._services.identity.device, self._services.name)
-        request = Join(link.tag(invite.drive), self._services.name, proof, invite.public)
+        tag = link.tag(invite.drive)
+        if link in self._standings:
+            self._standings[link].asked.add(tag)
+        request = Join(tag, self._services.name, proof, invite.public)
         answer = await link.ask(request)
         if isinstance(answer, Refused):
             raise InviteError(f"The invite was refused: {answer.reason}.")
