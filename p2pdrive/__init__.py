@@ -18,7 +18,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("engine",),
     ("api",),
     ("node",),
-    ("cli",),
     ("lab",),
+    ("cli",),
 )
 PURE_FLOORS = ("errors", "limits", "model", "planning", "wire", "secure")

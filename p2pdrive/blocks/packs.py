@@ -18,7 +18,7 @@ import re
 import struct
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -75,8 +75,9 @@ class Packs:
     through; those of writing become DiskFull or NotWritable.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, sync: Callable[[int], None] = os.fsync) -> None:
         self._directory = directory
+        self._sync = sync
         try:
             directory.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
@@ -128,10 +129,10 @@ class Packs:
         """Make what was appended to these packs durable. Raises DiskFull or NotWritable."""
         try:
             for number in numbers:
-                os.fsync(self._open(number).descriptor)
+                self._sync(self._open(number).descriptor)
             directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
             try:
-                os.fsync(directory)
+                self._sync(directory)
             finally:
                 os.close(directory)
         except OSError as error:

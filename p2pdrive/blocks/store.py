@@ -1,5 +1,6 @@
 """The store: where the blocks of a drive can be read from."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
@@ -43,13 +44,20 @@ class Store:
     wrong bytes. Synchronous; may be used by several threads at once, but ``add``, ``flush`` and reading not
     from within a transaction of the index. Opening takes up again what a crash kept out of the index.
 
-    Raises DiskFull or NotWritable where the packs cannot be written.
+    ``sync`` makes the file of a descriptor durable. Raises DiskFull or NotWritable where the packs cannot be
+    written.
     """
 
-    def __init__(self, database: Database, directory: Path, read_range: ReadRange) -> None:
+    def __init__(
+        self,
+        database: Database,
+        directory: Path,
+        read_range: ReadRange,
+        sync: Callable[[int], None] = os.fsync,
+    ) -> None:
         self._database = database
         self._read_range = read_range
-        self._packs = Packs(directory)
+        self._packs = Packs(directory, sync)
         self._compressor = Compressor()
         self._lock = Lock()  # of appending, and of what is not yet in the index
         self._unindexed: dict[bytes, Place] = {}

@@ -49,7 +49,7 @@ class Replica:
             self.genesis = _genesis(self.database)
             self.drive = self.genesis.drive
             self.chunker = Chunker(self.genesis.chunking)
-            self.store = Store(self.database, state / "packs", self._read_range)
+            self.store = Store(self.database, state / "packs", self._read_range, services.sync)
             opened.callback(self.store.close)
             clock = HybridClock(int(self._meta("clock") or 0))
             self.author = Author(services.identity, services.name, clock, services.now_ms, services.random)

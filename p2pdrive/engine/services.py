@@ -4,6 +4,7 @@ Nothing in the engine reads the wall clock, rolls a die or opens a file by itsel
 run whole nodes in a simulated world.
 """
 
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -27,6 +28,7 @@ class Services:
 
     ``open_files`` opens a drive's folder by its absolute path; ``watch`` yields sets of paths in it that
     are to be looked at again, each with all that is in it: the root (empty) at first, and after a loss.
+    ``sync`` makes the file of a descriptor durable.
     """
 
     identity: Identity
@@ -36,6 +38,7 @@ class Services:
     random: Callable[[int], bytes]
     open_files: Callable[[str], Files]
     watch: Callable[[str], AsyncGenerator[set[str], None]]
+    sync: Callable[[int], None] = os.fsync
 
     def now_ms(self) -> int:
         """Wall time in milliseconds since 1970."""
