@@ -1,6 +1,7 @@
 """A drive's store on a real disk, with a pretended folder to borrow from."""
 
 import shutil
+import os
 from pathlib import Path
 
 from blake3 import blake3
@@ -53,7 +54,11 @@ class Drive:
         self._open_packs()
 
     def _open_packs(self) -> None:
-        self.store = Store(self.database, self.packs, self.folder.read_range)
+        self.store = Store(self.database, self.packs, self.folder.read_range, self.sync)
+
+    def sync(self, descriptor: int) -> None:
+        """Make a pack durable; a test may let it fail."""
+        os.fsync(descriptor)
 
     def add(self, *contents: bytes) -> list[bytes]:
         """Into packs, durably; gives their hashes."""
