@@ -1,7 +1,7 @@
 """A drive's store on a real disk, with a pretended folder to borrow from."""
 
-import shutil
 import os
+import shutil
 from pathlib import Path
 
 from blake3 import blake3
