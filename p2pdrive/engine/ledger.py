@@ -30,6 +30,7 @@ class Ledger:
         self._moved = {seen.moved.path for seen in observed if seen.moved is not None}
         self._entries: dict[str, Entry | None] = dict.fromkeys(named) | log.entries.get_many(named)
         self._heads: dict[str, Heads] = dict.fromkeys(named, ()) | log.registers.heads_of(named)
+        self._marked = log.entries.among_unshown(named)
         self._with_views = log.entries.with_views(named)
         self._with_live_below = log.registers.with_live_below(named)
         self._pen.prepare(named, self._heads)
@@ -127,10 +128,19 @@ class Ledger:
     def finish(self) -> dict[str, int]:
         """Write what was gathered; the caller commits. Returns the marks of what is to be shown, by path."""
         self._write_puts()
-        self.log.entries.mark_shown(path for path, size in self._marks.items() if size is None)
-        unshown = [(path, size) for path, size in self._marks.items() if size is not None]
-        self.log.entries.mark_unshown(unshown)
-        return self.log.entries.among_unshown(path for path, _ in unshown)
+        self.log.entries.mark_shown(
+            path for path, size in self._marks.items() if size is None and path in self._marked
+        )
+        unshown = {path: size for path, size in self._marks.items() if size is not None}
+        kept = {path: self._marked[path][0] for path, size in unshown.items() if self._stands(path, size)}
+        new = [(path, size) for path, size in unshown.items() if path not in kept]
+        self.log.entries.mark_unshown(new)
+        marked = self.log.entries.among_unshown(path for path, _ in new)
+        return kept | {path: serial for path, (serial, _) in marked.items()}
+
+    def _stands(self, path: str, size: int) -> bool:
+        """Whether the mark that ``path`` has says so already; what was touched needs one that nobody knows."""
+        return path not in self.touched and path in self._marked and self._marked[path][1] == size
 
     def _note_live(self, seen: Observed, before: Entry | None, vector: Vector) -> None:
         assert seen.stat is not None

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
-from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.model import paths
 from p2pdrive.model.record import Kind
+
+#: What cannot be looked at; settling it says what is wrong.
+_UNREADABLE = Stat(FileKind.OTHER, 0, 0, 0, 0, False, None)
 
 
 @dataclass(slots=True)
@@ -29,7 +31,9 @@ class Named:
 
 def sort(replica: Replica, named: Iterable[str]) -> Named:
     """Sort the paths that may have changed. Synchronous. Raises RootMissing."""
-    stats = {path: _stat(replica, path) for path in named}
+    named = list(named)
+    stats: dict[str, Stat | None] = {path: _UNREADABLE for path in named}
+    stats.update(replica.files.stats(named))
     directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
     result = Named()
     with replica.reading() as log:
@@ -59,12 +63,3 @@ def sort(replica: Replica, named: Iterable[str]) -> Named:
 
 def _is_copy(entry: Entry | None) -> bool:
     return entry is not None and entry.view is not None
-
-
-def _stat(replica: Replica, path: str) -> Stat | None:
-    try:
-        return replica.files.stat(path)
-    except RootMissing:
-        raise
-    except WorldError:
-        return Stat(FileKind.OTHER, 0, 0, 0, 0, False, None)  # settling it says what is wrong

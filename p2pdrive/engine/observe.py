@@ -1,5 +1,6 @@
 """Looking at one path of the folder: what it is now, hashed only where it may have changed."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from blake3 import blake3
@@ -64,13 +65,18 @@ class Observer:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._stats: dict[str, Stat | None] = {}
         self.owned: Blocks = []
         self.bytes_read = 0
         self.known_directories: set[str] = set()
 
+    def glance(self, named: Iterable[str]) -> None:
+        """Look at many paths at once, so that ``look`` need not for each. Raises RootMissing."""
+        self._stats.update(self._replica.files.stats(named))
+
     def look(self, path: str, entry: Entry | None, log: Log) -> Observed:
         """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
-        stat = self._replica.files.stat(path)
+        stat = self._stats[path] if path in self._stats else self._replica.files.stat(path)
         if stat is None:
             return Observed(path, DELETED)
         if stat.kind is FileKind.DIRECTORY:

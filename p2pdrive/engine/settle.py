@@ -61,6 +61,7 @@ class Settler:
     def _observe(self, named: Sequence[str], observer: Observer, settled: Settled) -> list[Observed]:
         found: dict[str, Observed] = {}
         ignored: list[str] = []
+        observer.glance(named)
         with self._replica.reading() as log:
             entries = log.entries.get_many(named)
             for number, path in enumerate(named):
@@ -102,8 +103,9 @@ class Settler:
 
     def _add_parents(self, path: str, observer: Observer, log: Log, found: dict[str, Observed]) -> None:
         """A directory is published before what is in it, whatever the watcher saw first."""
-        for directory in paths.ancestors(path):
-            if directory in found or directory in observer.known_directories:
+        directory = path
+        while directory := paths.parent(directory):
+            if directory in observer.known_directories or directory in found:
                 return
             entry = log.entries.get(directory)
             if entry is not None and entry.content.kind is Kind.DIRECTORY:

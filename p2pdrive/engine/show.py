@@ -80,7 +80,8 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
     def checked(task: Task) -> Task:
         source = task.moved_from
         wanted = judge(heads.get(source, ()), source in crowded).content
-        return _with_source(task, entries.get(source), wanted, marks.get(source)) if source else task
+        mark = marks[source][0] if source in marks else None
+        return _with_source(task, entries.get(source), wanted, mark) if source else task
 
     return [checked(task) for task in tasks]
 
@@ -337,7 +338,8 @@ def _with_source(task: Task, entry: Entry | None, wanted: Content, mark: int | N
 
 
 def _as_on_disk(content: Content, stat: Stat) -> Content:
-    if content.kind is not Kind.FILE:
+    times = (content.mtime_ns, content.executable)
+    if content.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
         return content
     return replace(content, mtime_ns=stat.mtime_ns, executable=stat.executable)
 

@@ -130,6 +130,9 @@ class Files(Protocol):
         A path through a file or a symlink leads to nothing. Raises RootMissing, Unreadable.
         """
 
+    def stats(self, paths: Iterable[str]) -> dict[str, Stat | None]:
+        """``stat`` of many, at less cost; paths for which it would raise are left out. Raises RootMissing."""
+
     def list(self, path: str) -> Sequence[Name]:
         """The names in one directory, sorted by their bytes. Raises Changed where it is no directory."""
 

@@ -22,7 +22,7 @@ from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
 from p2pdrive.folder.temporary import TemporaryArea
 from p2pdrive.limits import SYNC_EACH_MAX, TARGET_BYTES_MAX
-from p2pdrive.model.paths import STATE_DIRECTORY, refusal
+from p2pdrive.model.paths import STATE_DIRECTORY, parent, refusal
 
 _READ = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
@@ -68,6 +68,19 @@ class LocalFiles:
             if (found is None or not path) and not self.root_present():
                 raise self._root_missing()
             return found
+
+    def stats(self, paths: Iterable[str]) -> dict[str, Stat | None]:
+        """See ``Files``."""
+        by_directory: dict[str, list[str]] = {}
+        for path in paths:
+            if refusal(path) is None:
+                by_directory.setdefault(parent(path), []).append(path)
+        found: dict[str, Stat | None] = {}
+        for inside in by_directory.values():
+            found.update(self._look_at_siblings(inside))
+        if None in found.values() and not self.root_present():
+            raise self._root_missing()
+        return found
 
     def list(self, path: str) -> Sequence[Name]:
         """See ``Files``."""
@@ -247,6 +260,16 @@ class LocalFiles:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
             raise
+
+    def _look_at_siblings(self, inside: Sequence[str]) -> dict[str, Stat | None]:
+        """What is at paths in one directory, opened once; those that cannot be looked at are left out."""
+        try:
+            with self._gap, self._parent(inside[0]) as place:
+                return {path: look(Place(place.directory, path.rpartition("/")[2])) for path in inside}
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                return dict.fromkeys(inside)
+            return {}
 
     def _parent(self, path: str) -> "_Parent":
         """The place of ``path``, its parent opened beneath the root, through no symlink."""

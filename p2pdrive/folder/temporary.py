@@ -18,7 +18,8 @@ from p2pdrive.limits import NAME_BYTES_MAX
 from p2pdrive.model.paths import STATE_DIRECTORY, join
 
 PATH = join(STATE_DIRECTORY, "tmp")
-_DISPLACED = "displaced."
+#: How the name of a displaced file begins.
+DISPLACED = "displaced."
 _PLAIN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -33,7 +34,7 @@ class TemporaryArea:
             self.fd = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=state)
         finally:
             os.close(state)
-        self._next = count(1 + max((_number(name) for name in os.listdir(self.fd)), default=0))
+        self._next = count(1 + max((number_of(name) for name in os.listdir(self.fd)), default=0))
 
     def open(self, name: str, size: int) -> LocalWriteHandle:
         """See ``Files.open_temporary``."""
@@ -75,20 +76,20 @@ class TemporaryArea:
 
     def names(self) -> list[str]:
         """All temporaries, the displaced left out."""
-        return sorted(name for name in os.listdir(self.fd) if not name.startswith(_DISPLACED))
+        return sorted(name for name in os.listdir(self.fd) if not name.startswith(DISPLACED))
 
     def displaced(self) -> list[Displaced]:
         """All that is displaced, oldest first."""
-        names = [name for name in os.listdir(self.fd) if name.startswith(_DISPLACED)]
+        names = [name for name in os.listdir(self.fd) if name.startswith(DISPLACED)]
         return [
-            Displaced(name, _origin(name), found)
-            for name in sorted(names, key=_number)
+            Displaced(name, origin_of(name), found)
+            for name in sorted(names, key=number_of)
             if (found := look(Place(self.fd, name))) is not None
         ]
 
     def open_displaced(self, name: str) -> LocalReadHandle:
         """See ``Files.open_displaced``."""
-        assert name.startswith(_DISPLACED)
+        assert name.startswith(DISPLACED)
         assert "/" not in name
         return LocalReadHandle(os.open(name, os.O_RDONLY | _PLAIN, dir_fd=self.fd), f"{PATH}/{name}")
 
@@ -113,18 +114,17 @@ class TemporaryArea:
 
     def spare(self, path: str) -> Place:
         """A free place for what is about to be displaced from ``path``."""
-        name = f"{_DISPLACED}{next(self._next):x}"
-        noted = f"{name}.{path.replace('%', '%25').replace('/', '%2F')}"
-        return Place(self.fd, noted if len(noted.encode()) <= NAME_BYTES_MAX else name)
+        return Place(self.fd, displaced_name(next(self._next), path))
 
 
-def _checked(name: str) -> None:
-    assert name not in ("", ".", "..")
-    assert "/" not in name
-    assert not name.startswith(_DISPLACED)
+def displaced_name(number: int, path: str) -> str:
+    """The name of what is displaced from ``path``."""
+    name = f"{DISPLACED}{number:x}"
+    noted = f"{name}.{path.replace('%', '%25').replace('/', '%2F')}"
+    return noted if len(noted.encode()) <= NAME_BYTES_MAX else name
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
     """The number in a name that we made; 0 in another."""
     kind, _, rest = name.partition(".")
     try:
@@ -133,6 +133,13 @@ def _number(name: str) -> int:
         return 0
 
 
-def _origin(name: str) -> str | None:
+def origin_of(name: str) -> str | None:
+    """The path in the name of what is displaced; None where there is none."""
     parts = name.split(".", 2)
     return parts[2].replace("%2F", "/").replace("%25", "%") if len(parts) == 3 else None
+
+
+def _checked(name: str) -> None:
+    assert name not in ("", ".", "..")
+    assert "/" not in name
+    assert not name.startswith(DISPLACED)

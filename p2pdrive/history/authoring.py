@@ -107,7 +107,6 @@ class Writing:
         unplaced = Record(edit.path, edit.content, b"", 0, seen, clock, edit.moved_from)
         record = unplaced.placed(pen.actor, pen.seq + 1)
         self._put(pen, record)
-        self._heads.pop(edit.path, None)  # known no more, should the path be written again
         self._latest.pop(edit.path, None)
         return record
 
@@ -147,7 +146,7 @@ class Writing:
         pen.seq += 1
         pen.bodies.append(body)
         pen.size += len(body)
-        self._log.apply(change, self._author.identity.device, pen.number, pen.seq, body, self._heads)
+        self._log.apply(self._author.identity.device, pen.number, pen.seq, [(change, body)], self._heads)
         self.written += 1
 
     def _sign(self, pen: _Pen) -> None:

@@ -94,24 +94,24 @@ class Log:
 
     def apply(
         self,
-        change: Change,
         author: bytes,
         number: int,
-        seq: int,
-        body: bytes,
-        heads: Mapping[str, Heads] | None = None,
-    ) -> Heads:
-        """Let record ``seq`` of actor ``number``, encoded as ``body``, take effect. The caller closes its
-        batch in the same transaction. ``heads`` are those of paths that the caller knows. Returns the
-        heads of the record's path.
-
-        Raises RecordRefused for a membership change that may not be.
+        first: int,
+        changes: Sequence[tuple[Change, bytes]],
+        heads: dict[str, Heads],
+    ) -> None:
+        """Let (change, its encoding), records ``first`` and on of actor ``number``, take effect. The caller
+        closes their batch in the same transaction. ``heads`` are those of the paths, as far as the caller
+        knows them, and are brought up to date. Raises RecordRefused for a membership change that may not be.
         """
-        if isinstance(change, Record):
-            return self.registers.apply(change, number, body, (heads or {}).get(change.path))
-        self.membership.apply(change, author)
-        self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (number, seq, None, 0, body))
-        return ()
+        for seq, (change, body) in enumerate(changes, first):
+            if not isinstance(change, Record):
+                self.membership.apply(change, author)
+                self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", (number, seq, None, 0, body))
+            elif change.path not in heads:
+                heads[change.path] = self.registers.heads(change.path)
+        records = [(change, body) for change, body in changes if isinstance(change, Record)]
+        self.registers.apply(number, records, heads)
 
     def close_batch(self, header: Header, signature: bytes, number: int) -> None:
         """Append the batch whose records were applied to the chain of actor ``number``."""
@@ -215,10 +215,8 @@ class Log:
             result.waiting[actor] = header.last
             return
         heads = self._heads_for(changes)
-        for at, (change, body) in enumerate(zip(changes, batch.records, strict=True), header.first):
-            now = self.apply(change, header.device, number, at, body, heads)
-            if isinstance(change, Record):
-                heads[change.path] = now
+        encoded = list(zip(changes, batch.records, strict=True))
+        self.apply(header.device, number, header.first, encoded, heads)
         self.close_batch(header, batch.signature, number)
         if self._is_own(number):  # we wrote it and do not know it: this drive was restored from a backup
             result.own_forks.append(actor)

@@ -64,26 +64,25 @@ class Registers:
                 found.setdefault(paths.from_key(key), {})[actor] = seq
         return found
 
-    def apply(self, record: Record, actor: int, body: bytes, before: Heads | None = None) -> Heads:
-        """Add ``record``, encoded as ``body``, of actor number ``actor`` to its path; heads that it
-        supersedes are heads no more. ``before``: the heads, if the caller knows them. Returns those now."""
-        if before is None:
-            before = self.heads(record.path)
-        after = registers.merge(before, [record])
-        head = _standing(record) if record in after else _SUPERSEDED
-        for dropped in before:
-            if dropped not in after:
-                self._set_head(dropped, _SUPERSEDED)
-        row = (actor, record.seq, paths.key(record.path), head, body)
-        self._db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?)", row)
-        return after
+    def apply(self, actor: int, records: Iterable[tuple[Record, bytes]], heads: dict[str, Heads]) -> None:
+        """Add (record, its encoding) of actor number ``actor`` to their paths; heads that they supersede are
+        heads no more. ``heads`` holds those of all the paths, and is brought up to date."""
+        rows = []
+        superseded: list[Record] = []
+        for record, body in records:
+            before = heads[record.path]
+            after = heads[record.path] = registers.merge(before, [record])
+            head = _standing(record) if record in after else _SUPERSEDED
+            superseded += (dropped for dropped in before if dropped not in after)
+            rows.append((actor, record.seq, paths.key(record.path), head, body))
+        self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
+        self._set_heads((_SUPERSEDED, record) for record in superseded)
 
     def recompute(self, path: str) -> None:
         """Find the heads of ``path`` again from all of its records."""
         every = list(self.versions(path))
         heads = registers.merge((), every)
-        for record in every:
-            self._set_head(record, _standing(record) if record in heads else _SUPERSEDED)
+        self._set_heads((_standing(record) if record in heads else _SUPERSEDED, record) for record in every)
 
     def versions(self, path: str) -> Iterator[Record]:
         """All records of ``path``, in no order."""
@@ -124,10 +123,10 @@ class Registers:
         sql = f"SELECT actor, max(seq) FROM records WHERE key = ? AND actor IN ({marks}) GROUP BY actor"
         return dict(self._db.execute(sql, (paths.key(path), *actors)).fetchall())
 
-    def _set_head(self, record: Record, head: int) -> None:
+    def _set_heads(self, standings: Iterable[tuple[int, Record]]) -> None:
         sql = """UPDATE records SET head = ? WHERE seq = ? AND
             actor = (SELECT number FROM actors WHERE id = ?)"""
-        self._db.execute(sql, (head, record.seq, record.actor))
+        self._db.executemany(sql, ((head, record.seq, record.actor) for head, record in standings))
 
 
 def _standing(record: Record) -> int:

@@ -67,12 +67,13 @@ class Entries:
             found.update((e.path, e) for e in self._select(f"key IN ({_marks(some)})", *some))
         return found
 
-    def among_unshown(self, wanted: Iterable[str]) -> dict[str, int]:
-        """Those paths that are still to be shown, and the serial of the mark that says so."""
-        found: dict[str, int] = {}
+    def among_unshown(self, wanted: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """Those paths that are still to be shown: the serial of the mark that says so, and bytes."""
+        found: dict[str, tuple[int, int]] = {}
         for some in in_groups(map(paths.key, wanted)):
-            rows = self._db.execute(f"SELECT key, serial FROM unshown WHERE key IN ({_marks(some)})", some)
-            found.update((paths.from_key(key), serial) for key, serial in rows)
+            sql = f"SELECT key, serial, bytes FROM unshown WHERE key IN ({_marks(some)})"
+            rows = self._db.execute(sql, some)
+            found.update((paths.from_key(key), (serial, size)) for key, serial, size in rows)
         return found
 
     def by_id(self, number: int) -> Entry | None:

@@ -37,6 +37,7 @@ def refusal(path: str) -> str | None:
     return None
 
 
+@lru_cache(8192)
 def key(path: str) -> bytes:
     """Sort key: a directory is directly followed by all that is in it (``/`` sorts lowest)."""
     return path.encode().replace(b"/", b"\0")

@@ -181,9 +181,9 @@ def test_unshown_paths_come_in_pages_and_go_as_they_are_shown(entries: Entries) 
 
 def test_mark_made_again_meanwhile_outlives_the_one_that_was_shown(entries: Entries) -> None:
     entries.mark_unshown([("a", 1), ("b", 1)])
-    serials = entries.among_unshown(["a", "b"])
+    marks = entries.among_unshown(["a", "b"])
     entries.mark_unshown([("a", 2)])
-    entries.take_off_unshown(serials.values())
+    entries.take_off_unshown(serial for serial, _ in marks.values())
     assert entries.unshown("", 10) == [("a", 2)]
 
 
