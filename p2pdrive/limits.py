@@ -213,6 +213,8 @@ STRANGER_SECONDS = 20
 LINKS_MAX = 256
 #: Seconds between two looks at who is to be connected to and what is to be passed on.
 CONNECTIONS_SECONDS = 0.1
+#: Seconds by which the time when a device was last seen may be behind: each one noted is a file written.
+SEEN_SECONDS = 60
 #: Seconds until a drive that failed is tried again, and between looks whether its folder is back.
 DRIVE_RETRY_SECONDS = 30
 ROOT_POLL_SECONDS = 2

@@ -9,6 +9,7 @@ import traceback
 import click
 
 import p2pdrive
+from p2pdrive.cli.lab import lab
 from p2pdrive.cli.options import Settings, common
 from p2pdrive.cli.running import run
 from p2pdrive.cli.sharing import join, leave, share
@@ -32,7 +33,7 @@ def commands() -> None:
     """
 
 
-for command in (share, join, status, wait, run, log, devices, leave):
+for command in (share, join, status, wait, run, log, devices, leave, lab):
     commands.add_command(command)
 
 

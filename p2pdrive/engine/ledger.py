@@ -139,7 +139,7 @@ class Ledger:
         return kept | {path: serial for path, (serial, _) in marked.items()}
 
     def _stands(self, path: str, size: int) -> bool:
-        """Whether the mark that ``path`` has says so already; what was touched needs one that nobody knows."""
+        """Whether the mark that ``path`` has says so already; what was touched needs one nobody knows."""
         return path not in self.touched and path in self._marked and self._marked[path][1] == size
 
     def _note_live(self, seen: Observed, before: Entry | None, vector: Vector) -> None:

@@ -32,7 +32,7 @@ class Named:
 def sort(replica: Replica, named: Iterable[str]) -> Named:
     """Sort the paths that may have changed. Synchronous. Raises RootMissing."""
     named = list(named)
-    stats: dict[str, Stat | None] = {path: _UNREADABLE for path in named}
+    stats: dict[str, Stat | None] = dict.fromkeys(named, _UNREADABLE)
     stats.update(replica.files.stats(named))
     directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
     result = Named()

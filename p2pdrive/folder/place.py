@@ -31,7 +31,9 @@ def stat_of(found: os.stat_result, target: str | None = None) -> Stat:
     mode = found.st_mode
     kind = _KINDS.get(stat.S_IFMT(mode), FileKind.OTHER)
     executable = kind is FileKind.FILE and mode & stat.S_IXUSR != 0
-    mtime_ns = min(max(found.st_mtime_ns, -_INTEGER_MAX), _INTEGER_MAX)
+    mtime_ns = found.st_mtime_ns
+    if not -_INTEGER_MAX <= mtime_ns <= _INTEGER_MAX:
+        mtime_ns = _INTEGER_MAX if mtime_ns > 0 else -_INTEGER_MAX
     inode = found.st_ino if found.st_ino <= _INTEGER_MAX else found.st_ino - (1 << 64)
     return Stat(kind, found.st_size, mtime_ns, found.st_ctime_ns, inode, executable, target)
 

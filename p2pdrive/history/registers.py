@@ -76,7 +76,8 @@ class Registers:
             superseded += (dropped for dropped in before if dropped not in after)
             rows.append((actor, record.seq, paths.key(record.path), head, body))
         self._db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?)", rows)
-        self._set_heads((_SUPERSEDED, record) for record in superseded)
+        if superseded:
+            self._set_heads((_SUPERSEDED, record) for record in superseded)
 
     def recompute(self, path: str) -> None:
         """Find the heads of ``path`` again from all of its records."""

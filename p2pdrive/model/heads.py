@@ -11,8 +11,9 @@ def merge(heads: Iterable[Record], more: Iterable[Record]) -> Heads:
     """The heads of both together; commutative, associative, idempotent. Sorted by (actor, seq)."""
     known = {(record.actor, record.seq): record for record in (*heads, *more)}
     every = list(known.values())
-    if len(every) > 1:
-        every = [record for record in every if not any(other.supersedes(record) for other in every)]
+    if len(every) < 2:
+        return tuple(every)
+    every = [record for record in every if not any(other.supersedes(record) for other in every)]
     return tuple(sorted(every, key=lambda record: (record.actor, record.seq)))
 
 
@@ -33,4 +34,4 @@ def rank(record: Record) -> tuple[bool, bool, int, bytes, str, bytes, int]:
 
 def winner(heads: Heads) -> Record | None:
     """The head that keeps the path; None for a path that no record names."""
-    return max(heads, key=rank, default=None)
+    return heads[0] if len(heads) == 1 else max(heads, key=rank, default=None)

@@ -4,7 +4,7 @@ Encoded as a msgpack array that opens with the kind; docs/disk-format.md has the
 A record's actor and seq come from its place in its batch; its vector repeats them as its own dot.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
@@ -106,7 +106,8 @@ class Record:
 
     def placed(self, actor: bytes, seq: int) -> "Record":
         """The same change as record ``seq`` of ``actor``, its own dot added to the vector."""
-        return replace(self, actor=actor, seq=seq, vector={**self.vector, actor: seq})
+        vector = {**self.vector, actor: seq}
+        return Record(self.path, self.content, actor, seq, vector, self.clock, self.moved_from)
 
 
 @dataclass(frozen=True, slots=True)

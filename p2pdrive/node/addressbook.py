@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2pdrive.errors import AddressMalformed
-from p2pdrive.limits import DEVICES_MAX, RELAYED_ADDRESSES_MAX
+from p2pdrive.limits import DEVICES_MAX, RELAYED_ADDRESSES_MAX, SEEN_SECONDS
 from p2pdrive.net.addresses import parse_address
 
 
@@ -16,12 +16,15 @@ class _Card:
 
 
 class AddressBook:
-    """Addresses by device id, the one that worked last first. At most some a device."""
+    """Addresses by device id, the one that worked last first. At most some a device.
+
+    ``changed`` since the home kept it; ``news``: addresses were learnt since whoever dials has looked.
+    """
 
     def __init__(self, data: dict[str, Any] | None = None) -> None:
         """``data`` is what ``to_json`` gave; what is not understood of it is left out."""
         self._cards: dict[bytes, _Card] = {}
-        self.changed = False
+        self.changed = self.news = False
         for device, card in (data or {}).items():
             try:
                 addresses = [address for address in card["addresses"] if _sound(address)]
@@ -58,13 +61,13 @@ class AddressBook:
         if kept == card.addresses:
             return False
         card.addresses = kept
-        self.changed = True
+        self.changed = self.news = True
         return True
 
     def seen(self, device: bytes, now_ns: int) -> None:
-        """A connection to the device is, or was just, open."""
+        """A connection to the device is, or was just, open; noted once in a while."""
         card = self._card(device)
-        if card is not None:
+        if card is not None and abs(now_ns - card.last_seen_ns) >= SEEN_SECONDS * 10**9:
             card.last_seen_ns = now_ns
             self.changed = True
 

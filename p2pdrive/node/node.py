@@ -173,6 +173,8 @@ class Node:
             self._connections.pass_on_addresses()
             if self._book.changed:
                 self._home.save_peers(self._book.to_json())
+            if self._book.news:
+                self._book.news = False
                 dialler.hurry()
             if set(self._drive_ids()) != known:
                 known = set(self._drive_ids())

@@ -25,8 +25,16 @@ class Verdict:
     moved_from: str = ""
 
 
+_NOTHING = Verdict(DELETED, {}, ())
+_DIRECTORY = Verdict(DIRECTORY, {}, ())
+
+
 def judge(heads: Heads, live_child: bool) -> Verdict:
     """The verdict over ``heads``; a path with a live child is a directory, whatever its heads say."""
+    if not heads:
+        return _DIRECTORY if live_child else _NOTHING
+    if len(heads) == 1 and (not live_child or heads[0].content.kind is Kind.DIRECTORY):
+        return Verdict(heads[0].content, heads[0].vector, (), heads[0].moved_from)
     best = winner(heads)
     content = best.content if best is not None else DELETED
     if live_child and content.kind is not Kind.DIRECTORY:
