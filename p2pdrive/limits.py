@@ -205,6 +205,8 @@ SCAN_STEP_PATHS = 5000
 SCAN_MISSING_MAX = 100_000
 #: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire.
 RUNS_AT_ONCE = 4
+#: Files shown lately that are remembered, to pass over what the watcher says of our own writes.
+SHOWN_REMEMBERED_MAX = 20_000
 
 # --- node ----------------------------------------------------------------------------------------
 #: Seconds until a connection to a device that shares no drive with us is ended.

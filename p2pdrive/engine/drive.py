@@ -162,7 +162,8 @@ class Drive:
             self._progressed()
 
     async def _look_at_named(self, named: list[str]) -> None:
-        found = await self._offload(sort, self.replica, self.materialiser.leave_alone(named))
+        free = self.materialiser.leave_alone(named)
+        found = await self._offload(sort, self.replica, free, self.materialiser.shown)
         for path in found.nothing:
             self.problems.resolve(path)
         await self._settle(found.files)

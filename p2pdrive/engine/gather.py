@@ -66,15 +66,15 @@ class Gathering:
             except WorldError as error:
                 self.failed[number] = str(error)
                 continue
-            needed = sum(length for offset, length, _ in want.manifest.ranges() if offset not in present)
+            lacking = [each for each in want.manifest.ranges() if each[0] not in present]
+            needed = sum(length for _, length, _ in lacking)
             if needed > room - self.claimed:
                 self._has_no_room(number, f"it needs {needed:,} bytes on this disk, which is full")
                 continue
             self.claimed += needed
-            for offset, length, block in want.manifest.ranges():
-                if offset not in present:
-                    self._places.setdefault(block, []).append(_Place(number, offset))
-                    self._lengths[block] = length
+            for offset, length, block in lacking:
+                self._places.setdefault(block, []).append(_Place(number, offset))
+                self._lengths[block] = length
         self._take_from_store()
         return list(self._lengths.items())
 

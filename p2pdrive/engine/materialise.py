@@ -15,7 +15,8 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
+from p2pdrive.folder.files import Stat
+from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -52,6 +53,7 @@ class Materialiser:
         self._to_do = trio.Event()
         self._showing: set[str] = set()  # paths with a task under way; nobody else may settle them
         self._earlier: frozenset[str] = frozenset()
+        self.shown: dict[str, Stat] = {}  # what was shown lately, to know the watcher's echo of it
 
     def wake(self) -> None:
         """There may be something to show."""
@@ -144,6 +146,9 @@ class Materialiser:
         self._report(
             replace(problem, path=owners.get(problem.path, problem.path)) for problem in shown.problems
         )
+        if len(self.shown) > SHOWN_REMEMBERED_MAX:
+            self.shown = {}
+        self.shown.update(shown.stats)
         for path in shown.done:
             self._problems.resolve(path)
         self._look_again([*shown.again, *(path for path in shown.done if path == IGNORE_FILE)])

@@ -1,6 +1,6 @@
 """Sorting what the watcher named: most of it we did ourselves, and need not look at any closer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
@@ -29,12 +29,16 @@ class Named:
     nothing: list[str] = field(default_factory=list)
 
 
-def sort(replica: Replica, named: Iterable[str]) -> Named:
-    """Sort the paths that may have changed. Synchronous. Raises RootMissing."""
+def sort(replica: Replica, named: Iterable[str], shown: Mapping[str, Stat]) -> Named:
+    """Sort the paths that may have changed; what is as in ``shown`` is as we left it just now.
+
+    Synchronous. Raises RootMissing.
+    """
     named = list(named)
     stats: dict[str, Stat | None] = dict.fromkeys(named, _UNREADABLE)
     stats.update(replica.files.stats(named))
     directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
+    stats = {path: stat for path, stat in stats.items() if stat is None or shown.get(path) != stat}
     result = Named()
     with replica.reading() as log:
         entries = log.entries.get_many(stats)

@@ -51,13 +51,14 @@ def unchanged(entry: Entry, stat: Stat) -> bool:
         and (content.size, content.mtime_ns, content.executable)
         == (stat.size, stat.mtime_ns, stat.executable)
         and (entry.inode, entry.ctime_ns) == (stat.inode, stat.ctime_ns)
-        and _settled(entry, stat)
+        and tells_edits(stat, entry.checked_ns)
     )
 
 
-def _settled(entry: Entry, stat: Stat) -> bool:
+def tells_edits(stat: Stat, checked_ns: int) -> bool:
+    """Whether a file that was ``stat`` at that time would have another time after any edit since."""
     grain = FINE_GRAIN_NS if stat.mtime_ns % 1_000_000 else COARSE_GRAIN_NS
-    return stat.mtime_ns < entry.checked_ns - grain
+    return stat.mtime_ns < checked_ns - grain
 
 
 class Observer:
@@ -96,7 +97,7 @@ class Observer:
     def _moved_from(self, path: str, stat: Stat, log: Log) -> Entry | None:
         """The entry whose very file this is, if nothing is at its old path any more."""
         for entry in log.entries.with_inode(stat.inode, stat.size, stat.mtime_ns):
-            another = entry.path != path and entry.view is None and _settled(entry, stat)
+            another = entry.path != path and entry.view is None and tells_edits(stat, entry.checked_ns)
             if another and self._replica.files.stat(entry.path) is None:
                 return entry
         return None

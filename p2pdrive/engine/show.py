@@ -5,14 +5,14 @@ into packs before it is let go, so that history keeps them ("retire"). Killed at
 holds the old or the new version of each path, and the next start takes up what was displaced.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from blake3 import blake3
 
 from p2pdrive.engine.note import Change, note
+from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, DiskFull, RootMissing, WorldError
@@ -32,12 +32,14 @@ class Shown:
     """``done``: the folder shows these paths now. ``again``: the folder changed meanwhile: settle anew.
 
     ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what
-    is in them, and paths whose copies are shown now.
+    is in them, and paths whose copies are shown now. ``stats``: what files are as we left
+    them: while they are this, nobody has edited them.
     """
 
     done: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     check: list[str] = field(default_factory=list)
+    stats: dict[str, Stat] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -111,6 +113,10 @@ class Shower:
             note(self._replica, log, run.changes)
             log.entries.take_off_unshown(run.marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
+        now = self._replica.services.now_ns()
+        for path, stat in ((change.path, change.stat) for change in run.changes):
+            if stat is not None and stat.kind is FileKind.FILE and tells_edits(stat, now):
+                run.shown.stats[path] = stat
         for retired in run.retired:
             self._files.discard(retired.name)
         return run.shown
@@ -153,31 +159,35 @@ class _Run:
 
     def finish(self, task: Task) -> bool:
         """Give the temporary of a whole content its time and mode; False, and why, where that fails."""
-        content = task.content
-        with self._explained(task):
-            self._files.finish_temporary(temporary_name(task), content.mtime_ns, content.executable)
-            return True
-        return False
+        content, name = task.content, temporary_name(task)
+        return self._attempt(
+            task, lambda: self._files.finish_temporary(name, content.mtime_ns, content.executable)
+        )
 
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""
-        with self._explained(task):
-            if task.content.live:
-                self._make_parents(task.path)
-            self._perform(self._keep_aside(task))
-            self.directories.add(paths.parent(task.path))
-            self.marks += task.marks
+        self._attempt(task, lambda: self._carry_out(task))
 
-    @contextmanager
-    def _explained(self, task: Task) -> Iterator[None]:
+    def _carry_out(self, task: Task) -> None:
+        if task.content.live:
+            self._make_parents(task.path)
+        self._perform(self._keep_aside(task))
+        self.directories.add(paths.parent(task.path))
+        self.marks += task.marks
+
+    def _attempt(self, task: Task, work: Callable[[], object]) -> bool:
+        """Whether ``work`` for ``task`` was done; else what is to be said of it is noted."""
         try:
-            yield
+            work()
         except RootMissing:
             raise
         except Changed:
             self.shown.again.append(task.path)
         except WorldError as error:
             self.shown.problems.append(Problem(task.path, str(error)))
+        else:
+            return True
+        return False
 
     def _perform(self, task: Task) -> None:
         match task.content.kind:
@@ -265,6 +275,8 @@ class _Run:
 
     def _make_parents(self, path: str) -> None:
         """The directories above a live path; those that no head names stand for what is in them."""
+        if paths.parent(path) in self._parents:
+            return
         for directory in reversed(paths.ancestors(path)):
             if directory in self._parents:
                 continue

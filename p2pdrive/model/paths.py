@@ -28,11 +28,12 @@ def refusal(path: str) -> str | None:
     if "\0" in path:
         return "its name contains a NUL"
     for name in path.split("/"):
-        if name.casefold() == STATE_DIRECTORY:
-            return f"{STATE_DIRECTORY} is p2pdrive's own"
-        if name in ("", ".", ".."):
-            return "the path is absolute, or has an empty, '.' or '..' part"
-        if len(name.encode()) > NAME_BYTES_MAX:
+        if name[:1] in ("", "."):
+            if name.casefold() == STATE_DIRECTORY:
+                return f"{STATE_DIRECTORY} is p2pdrive's own"
+            if name in ("", ".", ".."):
+                return "the path is absolute, or has an empty, '.' or '..' part"
+        if len(encoded) > NAME_BYTES_MAX and len(name.encode()) > NAME_BYTES_MAX:
             return f"a name is longer than {NAME_BYTES_MAX} bytes"
     return None
 

@@ -186,12 +186,9 @@ def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Rec
     content = Content(kind)
     if kind is Kind.FILE:
         size, root, blocks, executable, mtime_ns, *rest = rest
-        _check(type(size) is int and type(blocks) is int and type(mtime_ns) is int, "a file's sizes")
-        _check(0 <= size < 1 << 63 and 0 <= blocks <= MANIFEST_BLOCKS_MAX, "a file's sizes")
-        _check(blocks <= size // BLOCK_BYTES_MIN + 1, "a file's number of blocks")
-        _check((blocks == 0) == (size == 0), "a file's sizes")
-        _check(abs(mtime_ns) < 1 << 63 and type(executable) is bool, "a file's time or mode")
-        _check(type(root) is bytes and len(root) == 32, "a file's content hash")
+        _check(type(size) is int and 0 <= size < 1 << 63 and _may_have(size, blocks), "a file's sizes")
+        _check(type(mtime_ns) is int and abs(mtime_ns) < 1 << 63, "a file's time")
+        _check(type(executable) is bool and type(root) is bytes and len(root) == 32, "a file's mode or hash")
         content = Content(kind, size, root, blocks, executable, mtime_ns)
     elif kind is Kind.SYMLINK:
         target, *rest = rest
@@ -199,16 +196,23 @@ def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Rec
         content = Content(kind, target=target)
     moved_from = rest.pop() if rest else ""
     _check(not rest, "the number of its fields")
-    for name in (path, *([moved_from] if moved_from else [])):
-        why = paths.refusal(name)
-        if why:
-            raise RecordRefused(f"a record names a path that may not be: {why}")
+    why = paths.refusal(path) or (paths.refusal(moved_from) if moved_from else None)
+    if why:
+        raise RecordRefused(f"a record names a path that may not be: {why}")
     _check(type(clock) is int and 0 <= clock < 1 << 63, "a clock")
     _check(type(vector) is dict and 0 < len(vector) <= VECTOR_ACTORS_MAX, "a vector")
-    _check(all(type(a) is bytes and len(a) == 16 for a in vector), "a vector")
-    _check(all(type(n) is int and 0 < n < 1 << 63 for n in vector.values()), "a vector")
+    for known, last in vector.items():
+        _check(type(known) is bytes and len(known) == 16, "a vector")
+        _check(type(last) is int and 0 < last < 1 << 63, "a vector")
     _check(vector.get(actor) == seq, "a vector's own dot")
     return Record(path, content, actor, seq, vector, clock, moved_from)
+
+
+def _may_have(size: int, blocks: object) -> bool:
+    """Whether a file of ``size`` bytes can be of so many blocks."""
+    if type(blocks) is not int or (blocks == 0) != (size == 0):
+        return False
+    return 0 <= blocks <= min(MANIFEST_BLOCKS_MAX, size // BLOCK_BYTES_MIN + 1)
 
 
 def _decode_invitation(_kind: Kind, fields: list[Any], _actor: bytes, _seq: int) -> Invitation:
