@@ -4,7 +4,7 @@ holds, and, of the rest, which blocks to ask peers for. Synchronous; call it fro
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from blake3 import blake3
 
@@ -22,11 +22,10 @@ class Want:
 
     task: Task
     manifest: Manifest
+    name: str = field(init=False)  # of the temporary that it is gathered in
 
-    @property
-    def name(self) -> str:
-        """The temporary that it is gathered in."""
-        return temporary_name(self.task)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", temporary_name(self.task))
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,9 @@ from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
 
+#: Why a directory is not removed that would only be found not empty again and again.
+_STUCK = "it was deleted elsewhere, and goes when what is in it can go: see the problems there."
+
 
 class Materialiser:
     """The one place of a drive that settles paths and changes the folder.
@@ -151,7 +154,10 @@ class Materialiser:
         self.shown.update(shown.stats)
         for path in shown.done:
             self._problems.resolve(path)
-        self._look_again([*shown.again, *(path for path in shown.done if path == IGNORE_FILE)])
+        stuck = [path for path in shown.again if self._problems.inside(path)]
+        self._report(Problem(path, _STUCK) for path in stuck)
+        again = [path for path in shown.again if path not in stuck]
+        self._look_again([*again, *(path for path in shown.done if path == IGNORE_FILE)])
         if failed or shown.done or shown.check or shown.problems:
             self.wake()  # what only changed under our hands is looked at again first, a little later
         self._changed()

@@ -1,6 +1,6 @@
 """Looking at one path of the folder: what it is now, hashed only where it may have changed."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from blake3 import blake3
@@ -67,17 +67,22 @@ class Observer:
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._stats: dict[str, Stat | None] = {}
+        self._origins: dict[int, list[Entry]] = {}
         self.owned: Blocks = []
         self.bytes_read = 0
         self.known_directories: set[str] = set()
 
-    def glance(self, named: Iterable[str]) -> None:
+    def glance(self, named: Sequence[str], entries: Mapping[str, Entry], log: Log) -> None:
         """Look at many paths at once, so that ``look`` need not for each. Raises RootMissing."""
-        self._stats.update(self._replica.files.stats(named))
+        self._stats = self._replica.files.stats(named)
+        new = {s.inode for path, s in self._stats.items() if s and path not in entries}
+        self._origins = log.entries.with_inodes(new)
+        old = {entry.path for origins in self._origins.values() for entry in origins}
+        self._stats |= self._replica.files.stats(old.difference(self._stats))
 
-    def look(self, path: str, entry: Entry | None, log: Log) -> Observed:
+    def look(self, path: str, entry: Entry | None) -> Observed:
         """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
-        stat = self._stats[path] if path in self._stats else self._replica.files.stat(path)
+        stat = self._stat(path)
         if stat is None:
             return Observed(path, DELETED)
         if stat.kind is FileKind.DIRECTORY:
@@ -87,18 +92,23 @@ class Observer:
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
         if entry is None:
-            moved = self._moved_from(path, stat, log)
+            moved = self._moved_from(path, stat)
             if moved is not None:
                 content = replace(moved.content, executable=stat.executable)
                 return Observed(path, content, stat, None, moved)
         self._wait_until_quiet(path, stat)
         return self._read(path, stat)
 
-    def _moved_from(self, path: str, stat: Stat, log: Log) -> Entry | None:
+    def _stat(self, path: str) -> Stat | None:
+        return self._stats[path] if path in self._stats else self._replica.files.stat(path)
+
+    def _moved_from(self, path: str, stat: Stat) -> Entry | None:
         """The entry whose very file this is, if nothing is at its old path any more."""
-        for entry in log.entries.with_inode(stat.inode, stat.size, stat.mtime_ns):
+        for entry in self._origins.get(stat.inode, ()):
+            if (entry.content.size, entry.content.mtime_ns) != (stat.size, stat.mtime_ns):
+                continue
             another = entry.path != path and entry.view is None and tells_edits(stat, entry.checked_ns)
-            if another and self._replica.files.stat(entry.path) is None:
+            if another and self._stat(entry.path) is None:
                 return entry
         return None
 

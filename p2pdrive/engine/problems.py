@@ -56,10 +56,15 @@ class Problems:
             self.report(problem, Kind.SCANNED)
 
     def resolve(self, path: str) -> None:
-        """The path is settled well."""
+        """The path is settled well; the directories that waited for it are tried again now."""
         trouble = self._troubles.get(path)
         if trouble is not None and trouble.kind is Kind.SETTLED:
             del self._troubles[path]
+            self.hurry(paths.ancestors(path))
+
+    def inside(self, directory: str) -> bool:
+        """Whether anything in ``directory`` has a problem."""
+        return any(path.startswith(directory + "/") for path in self._troubles)
 
     def waits(self, path: str) -> bool:
         """Whether it is too early to try ``path`` again."""

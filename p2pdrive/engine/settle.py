@@ -61,9 +61,9 @@ class Settler:
     def _observe(self, named: Sequence[str], observer: Observer, settled: Settled) -> list[Observed]:
         found: dict[str, Observed] = {}
         ignored: list[str] = []
-        observer.glance(named)
         with self._replica.reading() as log:
             entries = log.entries.get_many(named)
+            observer.glance(named, entries, log)
             for number, path in enumerate(named):
                 if observer.bytes_read >= PLAN_BYTES_MAX:
                     settled.left = list(named[number:])
@@ -75,7 +75,7 @@ class Settler:
                     continue
                 try:
                     self._add_parents(path, observer, log, found)
-                    seen = observer.look(path, entry, log)
+                    seen = observer.look(path, entry)
                 except RootMissing:
                     raise
                 except Changed:
@@ -111,7 +111,7 @@ class Settler:
             if entry is not None and entry.content.kind is Kind.DIRECTORY:
                 observer.known_directories.add(directory)
                 return
-            seen = observer.look(directory, entry, log)
+            seen = observer.look(directory, entry)
             if seen.content.live:
                 found[directory] = seen
 
@@ -132,8 +132,8 @@ def _order(seen: Observed) -> tuple[bool, bytes]:
 
     (Before all that, copies: what a person did to a copy was done seeing what is beside it.)
     """
-    key = paths.key(seen.path)
-    return (True, key) if seen.content.live else (False, bytes(255 - byte for byte in key) + b"\xff")
+    live = seen.content.live
+    return (live, paths.key(seen.path) if live else paths.inside_first(seen.path))
 
 
 class _Run:

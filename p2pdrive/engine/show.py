@@ -6,6 +6,7 @@ holds the old or the new version of each path, and the next start takes up what 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -15,7 +16,7 @@ from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, RootMissing, WorldError
+from p2pdrive.errors import Changed, DiskFull, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
@@ -99,10 +100,12 @@ class Shower:
         """Carry out tasks whose bytes are ready. Raises RootMissing, IndexCorrupt."""
         run = _Run(self._replica)
         ordered = sorted(tasks, key=_order)
-        ready = [task for task in ordered if not needs_bytes(task) or run.finish(task)]
-        self._files.sync_temporaries(temporary_name(task) for task in ready if needs_bytes(task))
-        for task in ready:
-            run.carry_out(task)
+        gathered = {task.path: temporary_name(task) for task in ordered if needs_bytes(task)}
+        failed = {task.path for task in ordered if task.path in gathered and not run.finish(task)}
+        self._files.sync_temporaries(name for path, name in gathered.items() if path not in failed)
+        for task in ordered:
+            if task.path not in failed:
+                run.carry_out(task)
         self._files.sync_directories(run.directories)
         try:
             self._retire(run)
@@ -223,14 +226,19 @@ class _Run:
         if source is None or entry is None or not _is_version(entry, source):
             raise Changed(f"{task.moved_from} changed.")
         stat = self._files.move(task.moved_from, task.path, source)
-        wanted = task.content
-        if (wanted.mtime_ns, wanted.executable) != (stat.mtime_ns, stat.executable):
-            stat = self._files.set_metadata(task.path, wanted.mtime_ns, wanted.executable, stat)
+        stat = self._with_metadata(task.path, stat, task.content)
         self.directories.add(paths.parent(task.moved_from))
         change = Change(
             task.path, _as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
         )
         self._done(task.path, change)
+
+    def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
+        """Give a file that was moved to ``path`` the time and mode that it is to have there."""
+        times = (wanted.mtime_ns, wanted.executable)
+        if wanted.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
+            return stat
+        return self._files.set_metadata(path, *times, stat)
 
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
@@ -269,6 +277,8 @@ class _Run:
         keep = task.keep
         stat = self._files.move(task.path, keep.path, task.expected)
         if keep.view is not None:
+            with suppress(Changed, NotWritable):  # edited already: that is found when it is looked at
+                stat = self._with_metadata(keep.path, stat, keep.content)
             content = _as_on_disk(keep.content, stat)
             self._done(keep.path, Change(keep.path, content, {}, stat, keep.view, task.path))
         return replace(task, expected=None, before=None, keep=None)
@@ -311,9 +321,9 @@ class _Run:
 
 def _order(task: Task) -> tuple[int, bytes]:
     """Directories, then what is in them; removals last, the inside of a directory before itself."""
-    key = paths.key(task.path)
     if not task.content.live:
-        return (3, bytes(255 - byte for byte in key) + b"\xff")
+        return (3, paths.inside_first(task.path))
+    key = paths.key(task.path)
     if task.content.kind is Kind.DIRECTORY:
         return (0, key)
     return (1 if task.moved_from else 2, key)

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 
@@ -16,6 +16,8 @@ from p2pdrive.limits import NAMED_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.model.vector import Vector
+
+ValueT = TypeVar("ValueT")
 
 _COLUMNS = (
     "id, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector, "
@@ -80,10 +82,13 @@ class Entries:
         """The entry whose blocks are borrowed under ``number``."""
         return self._one("id = ?", number)
 
-    def with_inode(self, inode: int, size: int, mtime_ns: int) -> list[Entry]:
-        """Files that were this very inode, size and time: where a renamed file may have come from."""
-        where = "inode = ? AND size = ? AND mtime_ns = ? AND kind = 1"
-        return list(self._select(where, inode, size, mtime_ns))
+    def with_inodes(self, inodes: Iterable[int]) -> dict[int, list[Entry]]:
+        """Files by their inodes: where a renamed file may have come from."""
+        found: dict[int, list[Entry]] = {}
+        for some in in_groups(inodes):
+            for entry in self._select(f"inode IN ({_marks(some)}) AND kind = 1", *some):
+                found.setdefault(entry.inode, []).append(entry)
+        return found
 
     def views(self, path: str) -> list[Entry]:
         """The conflict copies shown beside ``path``."""
@@ -231,7 +236,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
     )
 
 
-def in_groups(values: Iterable[bytes]) -> Iterator[list[bytes]]:
+def in_groups(values: Iterable[ValueT]) -> Iterator[list[ValueT]]:
     """Cut into runs that one statement can name."""
     left = iter(values)
     while some := list(islice(left, NAMED_AT_ONCE)):

@@ -13,6 +13,8 @@ STATE_DIRECTORY = ".p2pdrive"
 #: The file at the root with a person's ignore rules; it is synced like any other.
 IGNORE_FILE = ".p2pdriveignore"
 
+_INVERTED = bytes(255 - byte for byte in range(256))
+
 
 @lru_cache(8192)  # asked several times about each path while it is settled and shown
 def refusal(path: str) -> str | None:
@@ -42,6 +44,11 @@ def refusal(path: str) -> str | None:
 def key(path: str) -> bytes:
     """Sort key: a directory is directly followed by all that is in it (``/`` sorts lowest)."""
     return path.encode().replace(b"/", b"\0")
+
+
+def inside_first(path: str) -> bytes:
+    """Sort key by which all that is in a directory comes before the directory itself."""
+    return key(path).translate(_INVERTED) + b"\xff"
 
 
 def from_key(value: bytes) -> str:

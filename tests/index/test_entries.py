@@ -116,14 +116,15 @@ def test_deleted_entry_names_its_id_for_what_was_borrowed(entries: Entries) -> N
     assert (entries.get("a"), entries.by_id(number)) == (None, None)
 
 
-def test_renamed_file_is_found_by_its_inode_size_and_time(entries: Entries) -> None:
+def test_renamed_files_are_found_by_their_inodes(entries: Entries) -> None:
     entries.put(at("a"))
     entries.put(at("same file", FILE))
     entries.put(at("other inode", inode=5))
-    entries.put(at("other time", replace(FILE, mtime_ns=1)))
     entries.put(at("directory", DIRECTORY))
-    found = entries.with_inode(ENTRY.inode, FILE.size, FILE.mtime_ns)
-    assert sorted(paths_of(found)) == ["a", "same file"]
+    found = entries.with_inodes([ENTRY.inode, 5, 6])
+    assert sorted(paths_of(found[ENTRY.inode])) == ["a", "same file"]
+    assert paths_of(found[5]) == ["other inode"]
+    assert 6 not in found
 
 
 def test_copies_are_found_beside_their_path(entries: Entries) -> None:
