@@ -98,6 +98,8 @@ SEND_QUEUE_BYTES_MAX = 8 * MIB
 #: Seconds without a word before a ping is sent, and before a silent link is given up.
 KEEPALIVE_SECONDS = 15
 LINK_DEAD_SECONDS = 45
+#: The same where the peer has opened another connection, and so may have forgotten this one.
+PROBE_SECONDS = 3
 #: Seconds within which a peer that was asked must answer something: a slow link needs some for one frame.
 ANSWER_SECONDS = 120
 #: Seconds that a handshake may take; a stranger who stalls is cut.

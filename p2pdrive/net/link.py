@@ -22,6 +22,7 @@ from p2pdrive.limits import (
     KEEPALIVE_SECONDS,
     LINK_DEAD_SECONDS,
     OFFLOAD_BYTES_MIN,
+    PROBE_SECONDS,
     REQUEST_BYTES_MAX,
     REQUESTS_OUTSTANDING_MAX,
     SEND_QUEUE_BYTES_MAX,
@@ -90,6 +91,8 @@ class Link:
         self._answered_at = 0.0  # when an answer last came, or the first of what is asked was
         self._unhandled_bytes = 0
         self._handled = trio.lowlevel.ParkingLot()
+        self._silence = trio.CancelScope()  # ends when the peer has been silent for too long
+        self._probed = False
         self._reading = trio.CancelScope()
         self._running = trio.CancelScope()
         self._over = False
@@ -158,6 +161,13 @@ class Link:
         self._outbox.wake()
         self._stop_reading_soon()
         self._end_exchanges()
+
+    def probe(self) -> None:
+        """The peer may be gone without a word: unless it is heard of in PROBE_SECONDS, the link ends."""
+        if not self._ending and not self._probed:
+            self._probed = True
+            self._silence.deadline = min(self._silence.deadline, trio.current_time() + PROBE_SECONDS)
+            self._ping()
 
     async def run(self, handler: Handler) -> None:
         """Pump until the link ends; ``handler`` is awaited for each message that is no answer, in order.
@@ -281,14 +291,22 @@ class Link:
         the peer lives but answers nothing that it was asked."""
         if self._asked and trio.current_time() > self._answered_at + ANSWER_SECONDS:
             raise LinkClosed(f"the peer answered no request for {ANSWER_SECONDS} seconds")
-        with trio.move_on_after(KEEPALIVE_SECONDS):
-            return await self._receive_some(view)
+        began = trio.current_time()
+        for seconds in (KEEPALIVE_SECONDS, LINK_DEAD_SECONDS - KEEPALIVE_SECONDS):
+            with trio.move_on_after(seconds) as self._silence:
+                size = await self._receive_some(view)
+                self._probed = False
+                return size
+            if self._probed:
+                break
+            self._ping()
+        silent = trio.current_time() - began
+        raise LinkClosed(f"nothing was heard of the peer for {silent:.0f} seconds")
+
+    def _ping(self) -> None:
         if not self._connection.closed:
             self._connection.send(Ping(next(self._tokens)))
             self._flush()
-        with trio.move_on_after(LINK_DEAD_SECONDS - KEEPALIVE_SECONDS):
-            return await self._receive_some(view)
-        raise LinkClosed(f"nothing was heard of the peer for {LINK_DEAD_SECONDS} seconds")
 
     async def _receive_some(self, view: memoryview) -> int:
         size = await self._stream.receive_into(view)

@@ -118,6 +118,7 @@ class Connections:
             return True
         preferred = link.initiated == (self._services.identity.device < link.device)
         if present.initiated != link.initiated and not preferred:
+            present.probe()  # the peer may know nothing of it any more, after a sleep or a power cut
             return False
         present.close("another connection took the place of this one")
         return True

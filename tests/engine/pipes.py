@@ -13,6 +13,7 @@ class _Pipe:
         self.data = bytearray()
         self.ended = False
         self.cut = False
+        self.stalled = False
         self.moved = trio.Event()
 
     def wake(self) -> None:
@@ -34,6 +35,8 @@ class MemoryStream:
         while view:
             if pipe.cut or pipe.ended:
                 raise LinkClosed("the stream broke")
+            if pipe.stalled:
+                return
             room = CAPACITY_BYTES - len(pipe.data)
             if room <= 0:
                 await pipe.moved.wait()
@@ -71,6 +74,11 @@ class MemoryStream:
         for pipe in (self._incoming, self._outgoing):
             pipe.cut = True
             pipe.wake()
+
+    def stall(self) -> None:
+        """The other side is gone without a word: nothing arrives any more, and nobody says so."""
+        for pipe in (self._incoming, self._outgoing):
+            pipe.stalled = True
 
 
 def stream_pair(one: str, other: str) -> tuple[MemoryStream, MemoryStream]:

@@ -102,6 +102,10 @@ class World:
         if cable is not None:
             cable.cut()
 
+    def stall(self, one: "Machine", other: "Machine") -> None:
+        """Nothing passes between them any more, and neither is told."""
+        self._cables[frozenset((one.name, other.name))].stall()
+
     def cut_off(self, machine: "Machine") -> None:
         """Pull all cables of ``machine``."""
         for other in self.machines:
