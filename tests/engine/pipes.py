@@ -63,8 +63,9 @@ class MemoryStream:
         return self._outgoing.ended or self._incoming.ended or self._outgoing.cut
 
     async def aclose(self) -> None:
-        self._outgoing.ended = True
-        self._outgoing.wake()
+        if not self._outgoing.stalled:
+            self._outgoing.ended = True
+            self._outgoing.wake()
         self._incoming.data.clear()
         self._incoming.ended = True
         self._incoming.wake()

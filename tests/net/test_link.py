@@ -1,5 +1,3 @@
-from typing import Any
-
 import pytest
 import trio
 import trio.testing
