@@ -10,7 +10,7 @@ from p2pdrive.history.authoring import Edit
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import Record
-from p2pdrive.planning.conflicts import Verdict, copy_path, dismissal
+from p2pdrive.planning.conflicts import Verdict, copied, copy_path, dismissal
 from p2pdrive.planning.reconcile import Adopt, Blocked, Publish, Show
 from p2pdrive.planning.views import Dismiss, Restore, ViewAction, reconcile_view
 
@@ -35,6 +35,42 @@ class Copies:
                 self._show(copy, loser)
         for stale in shown.keys() - wanted.keys():
             self._ledger.touch(stale, 0)
+
+    def recognise(self, seen: Observed) -> None:
+        """A file that the index does not know may be a copy all the same: a kill came between making and
+        noting it, or the folder was restored or copied with it. What it was made of is not deleted then."""
+        if not seen.content.live:
+            self._find_aside(seen.path)
+            return
+        view = self._view_of(seen)
+        if view is not None:
+            self._ledger.note(seen, {}, view)
+
+    def _find_aside(self, path: str) -> None:
+        """What was at ``path`` may have been moved aside, as its copy, just before a kill."""
+        entry = self._ledger.entry(path)
+        if entry is None or entry.view is not None or len(self._ledger.heads(path)) < 2:
+            return
+        for loser in self._ledger.verdict(path).losers:
+            copy = self.path_of(loser)
+            if loser.content.identity != entry.content.identity or self._ledger.entry(copy) is not None:
+                continue
+            stat = self._replica.files.stat(copy)
+            if stat is not None and stat.inode == entry.inode:
+                aside = Observed(copy, entry.content, stat, moved=entry)
+                self._ledger.note(aside, {}, View(path, loser.actor, loser.seq))
+                return
+
+    def _view_of(self, seen: Observed) -> View | None:
+        beside = copied(seen.path) if seen.content.live else None
+        if beside is None or self._ledger.entry(seen.path) is not None or self._ledger.heads(seen.path):
+            return None
+        of, digest = beside
+        for version in self._ledger.versions(of):
+            same = version.content.live and version.content.identity == seen.content.identity
+            if same and version.digest.hex().startswith(digest) and self.path_of(version) == seen.path:
+                return View(of, version.actor, version.seq)
+        return None
 
     def keep_aside(self, path: str, loser: Record) -> Keep | None:
         """The file at ``path`` is ``loser``: let it become its own copy. None where that is shown already."""

@@ -87,9 +87,13 @@ class Gathering:
             else:
                 wrong.append(block)
         self._write(right)
-        with suppress(DiskFull):  # the file itself goes before its history
-            self._replica.store.add(piece for piece in right if self._is_owned(piece[0]))
+        self._keep(right)
         return wrong
+
+    def _keep(self, pieces: Iterable[tuple[bytes, memoryview]]) -> None:
+        """Put into packs what small files are made of; the file itself goes before its history."""
+        with suppress(DiskFull):
+            self._replica.store.add(piece for piece in pieces if self._is_owned(piece[0]))
 
     def _is_owned(self, block: bytes) -> bool:
         """Whether packs keep the block, so that it outlives the next edit of a small file made here."""
@@ -134,6 +138,7 @@ class Gathering:
         contents = zip(blocks, self._replica.store.read_many(blocks), strict=True)
         found = [(block, memoryview(data)) for block, data in contents if data is not None]
         self._write(found)
+        self._keep(found)  # it may be here only as a part of a large file
         for block, _ in found:
             del self._lengths[block]
 

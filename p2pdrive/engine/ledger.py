@@ -4,13 +4,13 @@ What a run of paths needs is read in a few statements at its start, and what it 
 written in a few at its end: a statement a path would cost more than all the rest.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.replica import Replica
 from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
-from p2pdrive.index.entries import Entry
+from p2pdrive.index.entries import Entry, View
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model.heads import Heads, merge, winner
 from p2pdrive.model.manifest import Manifest
@@ -88,11 +88,15 @@ class Ledger:
             self.touch(directory, 0)
         return record
 
-    def note(self, seen: Observed, vector: Vector) -> None:
-        """The folder shows ``seen``, which stands for ``vector``."""
+    def versions(self, path: str) -> Iterator[Record]:
+        """All records of ``path``, in no order."""
+        return self.log.registers.versions(path)
+
+    def note(self, seen: Observed, vector: Vector, view: View | None = None) -> None:
+        """The folder shows ``seen``, which stands for ``vector``; ``view``: it is a conflict copy."""
         before = self.entry(seen.path)
         if seen.content.live:
-            self._note_live(seen, before, vector)
+            self._note_live(seen, before, vector, view)
         elif seen.path not in self._moved:  # else the entry is about to follow its file
             self.forget(seen.path)
 
@@ -142,7 +146,7 @@ class Ledger:
         """Whether the mark that ``path`` has says so already; what was touched needs one nobody knows."""
         return path not in self.touched and path in self._marked and self._marked[path][1] == size
 
-    def _note_live(self, seen: Observed, before: Entry | None, vector: Vector) -> None:
+    def _note_live(self, seen: Observed, before: Entry | None, vector: Vector, view: View | None) -> None:
         assert seen.stat is not None
         number = before.id if before is not None else 0
         if seen.moved is not None:
@@ -150,10 +154,13 @@ class Ledger:
             self._entries[seen.moved.path] = None
             number = seen.moved.id
         stat, now = seen.stat, self._replica.services.now_ns()
-        entry = Entry(seen.path, seen.content, stat.inode, stat.ctime_ns, vector, now, id=number)
+        entry = Entry(seen.path, seen.content, stat.inode, stat.ctime_ns, vector, now, view, number)
         self._entries[seen.path] = entry
         self._puts[seen.path] = (entry, seen.manifest)
-        if before is not None and (before.view is not None or before.content.kind is not seen.content.kind):
+        if view is not None:
+            self._with_views.add(view.of)
+            self._write_puts()
+        elif before is not None and (before.view is not None or before.content.kind is not seen.content.kind):
             self._write_puts()
 
     def _write_puts(self) -> None:

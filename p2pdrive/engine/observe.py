@@ -11,6 +11,7 @@ from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX, OWNED_FILE_BYTES_MAX, QUIET_SECONDS
+from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 
@@ -62,12 +63,17 @@ def tells_edits(stat: Stat, checked_ns: int) -> bool:
 
 
 class Observer:
-    """Looks at paths of one drive; ``owned`` gathers blocks of small files that packs are to keep."""
+    """Looks at paths of one drive; ``owned`` gathers blocks of small files that packs are to keep.
+
+    ``files`` and ``directories`` gather what changed and may not be durable: contents, and names.
+    """
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._stats: dict[str, Stat | None] = {}
         self._origins: dict[int, list[Entry]] = {}
+        self.files: list[str] = []
+        self.directories: set[str] = set()
         self.owned: Blocks = []
         self.bytes_read = 0
         self.known_directories: set[str] = set()
@@ -82,6 +88,17 @@ class Observer:
 
     def look(self, path: str, entry: Entry | None) -> Observed:
         """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
+        seen = self._look(path, entry)
+        if seen.manifest is not None:
+            self.files.append(path)
+        inode = seen.stat.inode if seen.stat is not None else 0
+        if inode != (entry.inode if entry is not None else 0):
+            self.directories.add(paths.parent(path))
+        if seen.moved is not None:
+            self.directories.add(paths.parent(seen.moved.path))
+        return seen
+
+    def _look(self, path: str, entry: Entry | None) -> Observed:
         stat = self._stat(path)
         if stat is None:
             return Observed(path, DELETED)

@@ -44,12 +44,18 @@ class Settler:
         if observer.owned:
             self._replica.store.add(observer.owned)
             self._replica.store.flush()
+        # What a program wrote and never synced may be lost at a power cut; and what the log says of it would
+        # be taken for undone by the person.
+        self._replica.files.sync_files(observer.files)
+        self._replica.files.sync_directories(observer.directories)
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
             ledger = Ledger(self._replica, log, pen, observed)
             may_write = log.membership.may_write(self._replica.services.identity.device)
             run = _Run(self._replica, ledger, may_write, settled, self._informed)
+            for seen in observed:
+                run.recognise(seen)
             for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
                 run.settle(seen)
             marks = ledger.finish()
@@ -154,6 +160,10 @@ class _Run:
         self._informed = informed
         self._copies = Copies(replica, ledger, may_write, settled)
 
+    def recognise(self, seen: Observed) -> None:
+        """Before all decisions: see ``Copies.recognise``."""
+        self._copies.recognise(seen)
+
     def settle(self, seen: Observed) -> None:
         """Decide about one path, publish or adopt, and ask for what is to be shown."""
         entry = self._ledger.entry(seen.path)
@@ -226,7 +236,7 @@ class _Run:
 
     def _past(self, seen: Observed) -> Vector | None:
         """The version that a file brought along with the folder equals."""
-        versions = self._ledger.log.registers.versions(seen.path)
+        versions = self._ledger.versions(seen.path)
         equal = [record.vector for record in versions if record.content.identity == seen.content.identity]
         return joined(equal) if equal else None
 

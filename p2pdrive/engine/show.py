@@ -106,6 +106,7 @@ class Shower:
         for task in ordered:
             if task.path not in failed:
                 run.carry_out(task)
+        self._files.sync_files(run.altered)
         self._files.sync_directories(run.directories)
         try:
             self._retire(run)
@@ -157,6 +158,7 @@ class _Run:
         self.changes: list[Change] = []
         self.retired: list[_Retired] = []
         self.directories: set[str] = set()
+        self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
         self._parents = {""}
 
@@ -211,8 +213,7 @@ class _Run:
             self._move(task)
         elif _same_bytes(task):
             assert task.expected is not None
-            stat = self._files.set_metadata(task.path, content.mtime_ns, content.executable, task.expected)
-            self._put(task, stat, None)
+            self._put(task, self._with_metadata(task.path, task.expected, content), None)
         else:
             task = self._clear_directory(task)
             name = temporary_name(task)
@@ -238,6 +239,7 @@ class _Run:
         times = (wanted.mtime_ns, wanted.executable)
         if wanted.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
             return stat
+        self.altered.append(path)
         return self._files.set_metadata(path, *times, stat)
 
     def _directory(self, task: Task) -> None:

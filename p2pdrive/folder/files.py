@@ -219,6 +219,12 @@ class Files(Protocol):
     def sync_temporaries(self, names: Iterable[str]) -> None:
         """Make finished temporaries durable: before they are published."""
 
+    def sync_files(self, paths: Iterable[str]) -> None:
+        """Make bytes, times and modes of these files durable: before anyone hears of them.
+
+        The program that wrote them may not have. What is no file (any more) is passed over.
+        """
+
     def sync_directories(self, paths: Iterable[str]) -> None:
         """Make the names in these directories durable: before the index says so. Absent ones are fine."""
 

@@ -214,15 +214,26 @@ class LocalFiles:
         """See ``Files``. One sync of the file system is cheaper than many of files, and dearer than few."""
         names = list(names)
         with _Guard(self, TEMPORARY_PATH, NotWritable):
-            if self._calls.sync_all and len(names) > SYNC_EACH_MAX:
-                self._calls.sync_file_system(self._root)
+            if self._sync_all(len(names)):
                 return
             for name in names:
                 with self._temporary.reading(name) as handle:
                     handle.sync()
 
+    def sync_files(self, paths: Iterable[str]) -> None:
+        """See ``Files``."""
+        paths = list(paths)
+        if self._sync_all(len(paths)):
+            return
+        for path in paths:
+            with suppress(Changed, Unreadable), self.open(path) as handle, _Guard(self, path, NotWritable):
+                handle.sync()
+
     def sync_directories(self, paths: Iterable[str]) -> None:
         """See ``Files``."""
+        paths = list(paths)
+        if self._sync_all(len(paths)):
+            return
         for path in paths:
             with suppress(Changed), self._guard_directory(path, NotWritable):
                 fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
@@ -237,6 +248,14 @@ class LocalFiles:
         os.close(self._root)
 
     # --- how -------------------------------------------------------------------------------------
+    def _sync_all(self, count: int) -> bool:
+        """Sync the whole file system if that is cheaper than to sync ``count`` things; whether it did."""
+        if not self._calls.sync_all or count <= SYNC_EACH_MAX:
+            return False
+        with _Guard(self, "", NotWritable):
+            self._calls.sync_file_system(self._root)
+        return True
+
     def _replace_by_copy(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
         name = self._temporary.unused()
         try:

@@ -1,5 +1,6 @@
 """Who wins a path, what that stands for, and what the losers' copies are called."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -54,6 +55,21 @@ def dismissal(heads: Heads, verdict: Verdict, loser: Record) -> dict[bytes, int]
     every head with the content of ``loser``, which are one copy."""
     lost = (head.vector for head in heads if head.content.identity == loser.content.identity)
     return joined((verdict.seen, *lost))
+
+
+_COPY = re.compile(r"(.+) \(conflict ([0-9a-f]{8}) from .*\)(\.[^.]*)?", re.DOTALL)
+
+
+def copied(path: str) -> tuple[str, str] | None:
+    """The path that a copy named ``path`` would be beside, and how the digest of what it shows begins.
+
+    None where that is no copy's name; one that had to be shortened gives a path that is not the right one.
+    """
+    found = _COPY.fullmatch(paths.name(path)) if " (conflict " in path else None
+    if found is None:
+        return None
+    stem, digest, suffix = found.groups()
+    return paths.join(paths.parent(path), stem + (suffix or "")), digest
 
 
 def copy_path(loser: Record, device_name: str) -> str:

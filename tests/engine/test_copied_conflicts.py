@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import pytest
 import trio
 from trio.testing import MockClock
 
@@ -24,10 +23,6 @@ async def in_conflict(world: World) -> tuple[Machine, Machine, str]:
     return anna, berta, copy
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="what the index says of views is forgotten with the rest, so the copy is published like any file",
-)
 async def test_conflict_copy_in_a_restored_folder_is_not_published(
     world: World, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
