@@ -43,8 +43,12 @@ class Copies:
             self._find_aside(seen.path)
             return
         view = self._view_of(seen)
-        if view is not None:
-            self._ledger.note(seen, {}, view)
+        if view is None:
+            return
+        base = self._ledger.entry(view.of)
+        self._ledger.note(seen, {}, view)
+        if base is not None and seen.stat is not None and base.inode == seen.stat.inode:
+            self._ledger.forget(view.of)  # it is this very file
 
     def _find_aside(self, path: str) -> None:
         """What was at ``path`` may have been moved aside, as its copy, just before a kill."""
@@ -107,6 +111,8 @@ class Copies:
         if len(self._settled.tasks) == tasks:
             self._ledger.mark_shown(seen.path)
             self._settled.well += [] if any(isinstance(a, Blocked) for a in actions) else [seen.path]
+            if self._ledger.verdict(seen.path).losers:  # it is a file of its own now, which others made too
+                self._ledger.touch(seen.path, 0)
         else:
             self._ledger.mark_unshown(seen.path, 0)
 

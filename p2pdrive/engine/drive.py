@@ -19,7 +19,7 @@ from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.errors import LinkClosed
-from p2pdrive.history.log import Ingested
+from p2pdrive.history.log import Frontier, Ingested
 from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
@@ -33,16 +33,21 @@ _FORK = (
 
 
 class Drive:
-    """A drive that is open and running. ``changed`` is called whenever its status may have moved."""
+    """A drive that is open and running.
 
-    def __init__(self, replica: Replica, changed: Callable[[], None]) -> None:
+    ``changed`` is called whenever its status may have moved; ``remember`` as ``Exchange`` says.
+    """
+
+    def __init__(
+        self, replica: Replica, changed: Callable[[], None], remember: Callable[[Frontier], None]
+    ) -> None:
         self.replica = replica
         self.problems = Problems(replica.services.now_ns, trio.current_time)
         self.since_ns = replica.services.now_ns()
         self.scanned = False
         self._changed = changed
         self._offload = replica.services.offload
-        self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved)
+        self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved, remember)
         self.materialiser = Materialiser(
             replica,
             self.exchange.sources,

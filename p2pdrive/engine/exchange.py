@@ -49,7 +49,8 @@ class Exchange:
     """The log exchange of one drive.
 
     ``ingested`` is awaited after each run of batches; ``pulled`` is called when no more are on their way;
-    ``changed`` is called when a peer's or our standing moved.
+    ``changed`` is called when a peer's or our standing moved. ``remember`` is told how far our own actors
+    have written, before any peer is: by that the home knows an older folder, and no seq is used twice.
     """
 
     def __init__(
@@ -58,8 +59,11 @@ class Exchange:
         ingested: Callable[[Ingested], Awaitable[None]],
         pulled: Callable[[], None],
         changed: Callable[[], None],
+        remember: Callable[[Frontier], None],
     ) -> None:
         self._replica = replica
+        self._remember = remember
+        self._looking = trio.Lock()
         self._ingested = ingested
         self._pulled = pulled
         self._changed = changed
@@ -104,7 +108,7 @@ class Exchange:
         elif link.device not in self.standing.members:
             link.close("this device is not a member of the drive that it asks about")
         else:
-            serve(self._replica, link, message)
+            serve(self._replica, link, message, self.standing.frontier)
 
     def fall_behind(self) -> None:
         """Our own log was dropped, and what members hold of it must be pulled first."""
@@ -144,14 +148,18 @@ class Exchange:
 
     async def look(self) -> None:
         """Read our standing from the index."""
-        self.standing = await self._replica.services.offload(self._read_standing)
+        async with self._looking:
+            standing, marks = await self._replica.services.offload(self._read_standing)
+            self._remember(marks)
+            self.standing = standing
 
-    def _read_standing(self) -> Standing:
+    def _read_standing(self) -> tuple[Standing, Frontier]:
         with self._replica.reading() as log:
             frontier = log.frontier()  # before what is unshown: never say that more is shown than is
             unshown, _ = log.entries.count_unshown()
             members = {member.device: member for member in log.membership.all()}
-            return Standing(frontier, unshown, members, frozenset(log.frozen()))
+            standing = Standing(frontier, unshown, members, frozenset(log.frozen()))
+            return standing, self._replica.marks(log)
 
     def _tell(self, peer: Peer) -> None:
         standing = self.standing

@@ -1,7 +1,7 @@
 """What this node has on disk of one drive: the folder, its index, its blocks, its log."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from p2pdrive.engine.services import Services
 from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
-from p2pdrive.history.log import Log
+from p2pdrive.history.log import Frontier, Log
 from p2pdrive.index.database import Database
 from p2pdrive.index.entries import Entries
 from p2pdrive.limits import PLAN_PATHS_MAX
@@ -32,7 +32,7 @@ class Replica:
     it is, and nothing in it counts as deleted.
     """
 
-    def __init__(self, root: str, services: Services, marks: Mapping[bytes, tuple[int, bytes]]) -> None:
+    def __init__(self, root: str, services: Services, marks: Frontier) -> None:
         """Open the drive in the folder ``root``. ``marks`` are what the home remembers of our own actors.
 
         Raises RootMissing, DriveError (no drive there), FormatTooNew, IndexCorrupt.
@@ -110,15 +110,14 @@ class Replica:
         self._set_meta("adopting", 0)
         self.adopting = False
 
-    def marks(self) -> dict[bytes, tuple[int, bytes]]:
+    def marks(self, log: Log) -> Frontier:
         """Our own actors' frontier, for the home to remember outside the folder; that of former ones too, as
         the same backup may be restored twice."""
-        with self.reading() as log:
-            return self._former | {
-                row[2]: (row[3], row[4]) for row in log.own_actors(self.services.identity.device)
-            }
+        rows = log.own_actors(self.services.identity.device)
+        self._former = self._former | {row[2]: (row[3], row[4]) for row in rows}
+        return self._former
 
-    def _claim(self, marks: Mapping[bytes, tuple[int, bytes]]) -> None:
+    def _claim(self, marks: Frontier) -> None:
         """Notice that the folder came from another device, or from a backup."""
         device = self.services.identity.device
         was = self._meta("device")

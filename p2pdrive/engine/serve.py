@@ -6,6 +6,7 @@ Each function gives a producer: called in ``offload``, whenever the link has roo
 from collections.abc import Iterator, Sequence
 
 from p2pdrive.engine.replica import Replica
+from p2pdrive.history.log import Frontier
 from p2pdrive.index.manifests import Manifests as HeldManifests
 from p2pdrive.limits import PAYLOAD_BYTES_MAX
 from p2pdrive.net.link import Link
@@ -30,11 +31,11 @@ _NOT_HELD, _BY_ITSELF = -1, -2
 _SMALL_BLOCKS_MAX = 4
 
 
-def serve(replica: Replica, link: Link, request: Message) -> bool:
-    """Answer ``request`` on ``link``; False if it is none."""
+def serve(replica: Replica, link: Link, request: Message, announced: Frontier) -> bool:
+    """Answer ``request`` on ``link``; False if it is none. Of the log, no more than was ``announced``."""
     match request:
         case Pull():
-            link.serve(request.request, _once(_batches(replica, request)), bulk=False)
+            link.serve(request.request, _once(_batches(replica, request, announced)), bulk=False)
         case GetManifests():
             link.serve(request.request, _once(_manifests(replica, request)), bulk=False)
         case GetManifestPart():
@@ -54,9 +55,10 @@ def _once(answers: Iterator[Answer]) -> Produce:
     return lambda: next(answers, None)
 
 
-def _batches(replica: Replica, request: Pull) -> Iterator[Answer]:
+def _batches(replica: Replica, request: Pull, announced: Frontier) -> Iterator[Answer]:
+    until = {actor: seq for actor, (seq, _) in announced.items()}
     with replica.reading() as log:
-        batches, more = log.batches_after(dict(request.after), PAYLOAD_BYTES_MAX)
+        batches, more = log.batches_after(dict(request.after), PAYLOAD_BYTES_MAX, until)
     yield Batches(request.request, more, tuple(map(len, batches))), batches
 
 

@@ -53,9 +53,12 @@ class Log:
         rows = self._db.execute("SELECT id, seq, hash FROM actors WHERE seq > 0")
         return {actor: (seq, digest) for actor, seq, digest in rows}
 
-    def batches_after(self, after: Mapping[bytes, int], budget: int) -> tuple[list[bytes], bool]:
+    def batches_after(
+        self, after: Mapping[bytes, int], budget: int, until: Mapping[bytes, int] | None = None
+    ) -> tuple[list[bytes], bool]:
         """Encoded batches beyond ``after`` (actor → seq), up to about ``budget`` bytes, and whether there are
-        more. They come in the order in which this node took them in, so a grant comes before its effects."""
+        more; none beyond ``until`` (None: to the end). They come in the order in which this node took them in,
+        so a grant comes before its effects."""
         found: list[bytes] = []
         size = 0
         sql = """SELECT a.id, b.actor, b.first, b.count, b.header, b.signature
@@ -66,7 +69,8 @@ class Log:
                 return [], False
             sql = sql.replace("ORDER BY", f"WHERE b.position >= {lowest} ORDER BY")
         for actor, number, first, count, header, signature in self._db.execute(sql):
-            if first + count - 1 <= after.get(actor, 0):
+            last = first + count - 1
+            if last <= after.get(actor, 0) or (until is not None and last > until.get(actor, 0)):
                 continue
             encoded = Batch(Header.decode(header), signature, self._bodies(number, first, count)).encode()
             if found and size + len(encoded) > budget:

@@ -289,6 +289,8 @@ class Connections:
         answer = await link.ask(request)
         if isinstance(answer, Refused):
             raise InviteError(f"The invite was refused: {answer.reason}.")
+        if link.initiated:  # or else, were this link cut now, nobody would know where to find the other
+            self._book.learn(link.device, [link.address])
         return answer.genesis
 
     def close_all(self) -> None:

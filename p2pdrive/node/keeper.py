@@ -4,7 +4,7 @@ A drive's failure is this drive's alone: it is reported, and tried again.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import trio
 
@@ -13,17 +13,17 @@ from p2pdrive.engine.replica import Replica, check_format
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.status import DriveState
 from p2pdrive.errors import RootMissing, WorldError
-from p2pdrive.limits import DRIVE_RETRY_SECONDS, MARKS_SECONDS, ROOT_POLL_SECONDS
+from p2pdrive.history.log import Frontier
+from p2pdrive.limits import DRIVE_RETRY_SECONDS, ROOT_POLL_SECONDS
 
 log = logging.getLogger(__name__)
-
-Marks = Mapping[bytes, tuple[int, bytes]]
 
 
 class Keeper:
     """One drive of this node. ``drive`` is set while it is open; else ``state`` and ``trouble`` say why.
 
-    ``marks`` are what the home remembers of our own actors; ``save_marks`` is called with what they became.
+    ``marks`` are what the home remembers of our own actors; ``save_marks`` is called with what they became,
+    and returns when that is durable.
     ``moved`` is called when the drive opened, closed, or its status may have changed.
     """
 
@@ -32,8 +32,8 @@ class Keeper:
         path: str,
         drive: bytes,
         services: Services,
-        marks: Marks,
-        save_marks: Callable[[Marks], None],
+        marks: Frontier,
+        save_marks: Callable[[Frontier], None],
         moved: Callable[[], None],
     ) -> None:
         self.path = path
@@ -83,24 +83,20 @@ class Keeper:
                 raise WorldError(
                     f"{self.path} holds another drive than the one registered here. Leave it, and join again."
                 )
-            self.drive = Drive(replica, self._moved)
+            self.drive = Drive(replica, self._moved, self._remember)
             self._moved()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._remember, replica)
-                nursery.start_soon(self.drive.run)
+            await self.drive.run()
         finally:
             self.drive = None
             with trio.CancelScope(shield=True):
-                self._marks = await self._services.offload(_close, replica, self._marks)
-            self._save_marks(self._marks)
+                self._remember(await self._services.offload(_close, replica, self._marks))
             self._moved()
 
-    async def _remember(self, replica: Replica) -> None:
+    def _remember(self, marks: Frontier) -> None:
         """Note our frontier outside the folder, so that an older folder is recognised as restored."""
-        while True:
-            self._marks = await self._services.offload(replica.marks)
-            self._save_marks(self._marks)
-            await trio.sleep(MARKS_SECONDS)
+        if marks != self._marks:
+            self._save_marks(marks)
+            self._marks = marks
 
     async def _until_root_is_back(self) -> None:
         while True:
@@ -126,9 +122,10 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return error
 
 
-def _close(replica: Replica, marks: Marks) -> Marks:
+def _close(replica: Replica, marks: Frontier) -> Frontier:
     try:
-        return replica.marks()
+        with replica.reading() as log:
+            return replica.marks(log)
     except WorldError:
         return marks
     finally:

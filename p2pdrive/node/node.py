@@ -34,6 +34,7 @@ from p2pdrive.engine.status import NodeInfo, NodeStatus
 from p2pdrive.errors import DriveError, InviteError, PortInUse
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.watch import watch
+from p2pdrive.history.log import Frontier
 from p2pdrive.limits import (
     ADDRESSES_MAX,
     COLLECT_AFTER_OBJECTS,
@@ -50,7 +51,7 @@ from p2pdrive.node.connections import Connections
 from p2pdrive.node.dialler import Dialler
 from p2pdrive.node.home import Home, Registration
 from p2pdrive.node.joining import Joining
-from p2pdrive.node.keeper import Keeper, Marks
+from p2pdrive.node.keeper import Keeper
 from p2pdrive.node.reporting import drive_status, joining_status, members, versions
 from p2pdrive.node.sharing import (
     check_folder,
@@ -369,14 +370,14 @@ class Node:
         self._registrations.pop(path, None)
         self._home.save_registrations(tuple(self._registrations.values()))
 
-    def _save_marks(self, path: str, marks: Marks) -> None:
+    def _save_marks(self, path: str, marks: Frontier) -> None:
         entry = self._registrations.get(path)
         as_hex: Mapping[str, tuple[int, str]] = {a.hex(): (seq, h.hex()) for a, (seq, h) in marks.items()}
         if entry is not None and entry.marks != as_hex:
             self._register(replace(entry, marks=as_hex))
 
 
-def _unhexed(marks: Mapping[str, tuple[int, str]]) -> Marks:
+def _unhexed(marks: Mapping[str, tuple[int, str]]) -> Frontier:
     return {bytes.fromhex(actor): (seq, bytes.fromhex(digest)) for actor, (seq, digest) in marks.items()}
 
 

@@ -2,20 +2,19 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from p2pdrive.engine.replica import Replica, create, is_drive
 from p2pdrive.engine.services import Services
 from p2pdrive.errors import DriveError, InviteError
+from p2pdrive.history.log import Frontier
 from p2pdrive.limits import ADDRESSES_MAX
 from p2pdrive.model.genesis import Genesis
 from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.model.record import Invitation, Role
 from p2pdrive.node.home import label
 from p2pdrive.secure.invite import Invite
-
-Marks = Mapping[bytes, tuple[int, bytes]]
 
 
 def check_folder(path: str, registered: Iterable[str], make: bool) -> None:
@@ -83,12 +82,20 @@ def make_invite(replica: Replica, role: str, uses: int, expires: int, addresses:
 
 
 def make_invite_while_closed(
-    path: str, services: Services, marks: Marks, role: str, uses: int, expires: int, addresses: Sequence[str]
-) -> tuple[Invite, Marks]:
+    path: str,
+    services: Services,
+    marks: Frontier,
+    role: str,
+    uses: int,
+    expires: int,
+    addresses: Sequence[str],
+) -> tuple[Invite, Frontier]:
     """``make_invite`` for a drive that is not open; also our own actors' marks, before given and now."""
     replica = Replica(path, services, marks)
     try:
-        return make_invite(replica, role, uses, expires, addresses), replica.marks()
+        invite = make_invite(replica, role, uses, expires, addresses)
+        with replica.reading() as log:
+            return invite, replica.marks(log)
     finally:
         replica.close()
 

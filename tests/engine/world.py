@@ -22,12 +22,13 @@ from p2pdrive.engine.replica import Replica, drive_of
 from p2pdrive.engine.services import Services
 from p2pdrive.folder.files import Files
 from p2pdrive.folder.local import LocalFiles
+from p2pdrive.history.log import Frontier
 from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.net.discovery import NoDiscovery
 from p2pdrive.node.addressbook import AddressBook
 from p2pdrive.node.connections import Connections
 from p2pdrive.node.joining import Joining
-from p2pdrive.node.keeper import Keeper, Marks
+from p2pdrive.node.keeper import Keeper
 from p2pdrive.node.sharing import make_drive, make_invite
 from p2pdrive.secure.handshake import Handshake
 from p2pdrive.secure.identity import Identity
@@ -195,7 +196,7 @@ class Machine:
         self.identity = Identity(self.random.randbytes(32))
         self.before: dict[tuple[str, str], Callable[[], None]] = {}
         self.after: dict[tuple[str, str], Callable[[], None]] = {}
-        self.marks: dict[Path, Marks] = {}
+        self.marks: dict[Path, Frontier] = {}
         self.services = Services(
             self.identity,
             name,
