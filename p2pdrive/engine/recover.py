@@ -9,11 +9,16 @@ from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
 
 _TRIES = 1000
+_KINDS = {FileKind.FILE: Kind.FILE, FileKind.SYMLINK: Kind.SYMLINK}
 
 
 def recover(replica: Replica) -> None:
     """Give every displaced file its place: back where nothing is now, into history where the log knows its
-    content, else beside its path under a name that says so. Raises WorldError."""
+    content, else beside its path under a name that says so. Raises WorldError.
+
+    A version that the log knows goes back only where the index says that it is shown: a power loss can undo
+    that it was put away, and its successor may have been deleted by a person since.
+    """
     for displaced in replica.files.displaced():
         with suppress(DiskFull, NotWritable, Unreadable):  # it stays where it is until the next start
             _take_up(replica, displaced)
@@ -22,14 +27,27 @@ def recover(replica: Replica) -> None:
 def _take_up(replica: Replica, displaced: Displaced) -> None:
     path = displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
     there = replica.files.stat(path)
-    if there is None and _publish(replica, displaced, path):
+    if there is None and _is_shown(replica, displaced, path) and _publish(replica, displaced, path):
         return
     if there is not None and there.inode == displaced.stat.inode:
         replica.files.discard(displaced.name)  # a second name of the same file
     elif _known(replica, displaced, path):
         replica.files.discard(displaced.name)
-    else:
+    elif there is not None or not _publish(replica, displaced, path):
         _publish_beside(replica, displaced, path)
+
+
+def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
+    """Whether this is the file that the index says is at its path."""
+    with replica.reading() as log:
+        entry = log.entries.get(path)
+    stat = displaced.stat
+    if entry is None or entry.content.kind is not _KINDS.get(stat.kind):
+        return False
+    if stat.kind is FileKind.SYMLINK:
+        return entry.content.target == stat.target
+    shown = (entry.inode, entry.content.size, entry.content.mtime_ns)
+    return shown == (stat.inode, stat.size, stat.mtime_ns)
 
 
 def _known(replica: Replica, displaced: Displaced, path: str) -> bool:

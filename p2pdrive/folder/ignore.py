@@ -6,6 +6,7 @@ un-ignored. The file itself is synced, so that all members hide the same.
 
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Any, Literal
 
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -22,6 +23,9 @@ from p2pdrive.limits import (
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, name
 from p2pdrive.model.problem import Problem
 
+#: How pathspec writes a star in a name, and '**' between two names.
+_STAR = "[^/]*"
+_DEPTH = "(?:/.+)?/"
 #: How the names of our temporary files start where they cannot be in the temporary area.
 SIBLING_PREFIX = ".p2pdrive-tmp."
 
@@ -41,7 +45,8 @@ class Ignore:
             except ValueError as error:
                 found.append(Problem(IGNORE_FILE, f"line {number} is not followed: {error}"))
         self.problems = tuple(found)
-        self._rules = GitIgnoreSpec([pattern for pattern in patterns if pattern.include is not None])
+        followed = [pattern for pattern in patterns if pattern.include is not None]
+        self._rules = GitIgnoreSpec(followed, backend="simple")
         self._directory = lru_cache(IGNORE_MEMORY_MAX)(lambda path: self._matches(path + "/"))
 
     @classmethod
@@ -85,14 +90,45 @@ class Ignore:
         return bool(self._rules.match_file(path))
 
 
+class _Rule(GitIgnoreSpecPattern):
+    """A rule that takes a time to match which grows with the path alone, whatever its stars are.
+
+    What stands between two stars is taken where it is first found, which leaves the most to what follows;
+    elsewhere it is not looked for. So there is nothing to go back to ("(?>...)") when the rest does not fit.
+    """
+
+    __slots__ = ()
+
+    @staticmethod
+    def _translate_segment_glob(pattern: str, range_error: Literal["literal", "raise"]) -> str:
+        """One name of the rule."""
+        plain = GitIgnoreSpecPattern._translate_segment_glob(pattern, range_error)  # noqa: SLF001 - to refine it
+        first, *parts = plain.split(_STAR)
+        between = "".join(f"(?>{_STAR}?{part})" for part in parts[:-1])
+        return first + between + "".join(_STAR + last for last in parts[-1:])
+
+    @classmethod
+    def pattern_to_regex(cls, pattern: Any) -> tuple[Any, bool | None]:
+        """The whole rule."""
+        plain, include = super().pattern_to_regex(pattern)
+        if not isinstance(plain, str) or _DEPTH not in plain:
+            return plain, include
+        first, *between, last = plain.split(_DEPTH)
+        if first.startswith("^(?:.+/)?"):
+            first = f"^(?>(?:.+?/)??{first.removeprefix('^(?:.+/)?')}(?=/))"
+        middle = "".join(f"(?>(?:/.+?)??/{part}(?=/))" for part in between)
+        return first + middle + _DEPTH + last, include
+
+
 def _pattern(line: str) -> GitIgnoreSpecPattern:
     """Raises ValueError with a reason for people."""
-    if line.split("/").count("**") > IGNORE_DEPTHS_MAX:
+    parts = [] if line.startswith("#") else line.rstrip().removeprefix("!").split("/")
+    if parts.count("**") > IGNORE_DEPTHS_MAX:
         raise ValueError(f"it has more than {IGNORE_DEPTHS_MAX} '**': {line[:80]!r}")
-    for part in line.split("/"):
-        if part.strip() != "**" and part.count("*") > IGNORE_WILDCARDS_MAX:
+    for part in parts:
+        if part != "**" and part.count("*") > IGNORE_WILDCARDS_MAX:
             raise ValueError(f"it has more than {IGNORE_WILDCARDS_MAX} '*' in one name: {line[:80]!r}")
     try:
-        return GitIgnoreSpecPattern(line)
+        return _Rule(line)
     except ValueError as error:
         raise ValueError(f"it is no rule: {line[:80]!r}") from error

@@ -91,9 +91,7 @@ class Dialler:
                 await self._connections.change.wait()
                 continue
             if addresses:
-                began = trio.current_time()
-                await self._try(target, addresses)
-                backoff.lasted(trio.current_time() - began)
+                backoff.lasted(await self._try(target, addresses))
             target.news = trio.Event()
             with trio.move_on_after(backoff.pause()):
                 await target.news.wait()
@@ -101,19 +99,26 @@ class Dialler:
         self._fleeting.discard(key)
         del self._targets[key]
 
-    async def _try(self, target: _Target, addresses: Sequence[str]) -> None:
-        """One attempt; returns when the connection that came of it has ended."""
+    async def _try(self, target: _Target, addresses: Sequence[str]) -> float:
+        """One attempt; when the connection that came of it has ended, the seconds that it lasted.
+
+        Those are counted from the end of the handshake: to wait long for nothing is no success.
+        """
         identity, random = self._services.identity, self._services.random
         self._dialling.update(addresses)
         try:
             stream = await self._dial(addresses)
         except P2PDriveError:
-            return
+            return 0.0
         finally:
             self._dialling.difference_update(addresses)
         handshake = Handshake.initiate(identity, random, expect=target.device)
-        device = await self._connections.serve(stream, handshake, initiated=True)
+        began: list[float] = []
+        device = await self._connections.serve(
+            stream, handshake, initiated=True, began=lambda _: began.append(trio.current_time())
+        )
         target.device = target.device or device
+        return trio.current_time() - began[0] if began else 0.0
 
     def _is_reached(self, target: _Target, addresses: Sequence[str]) -> bool:
         """Whether there is a link to the target already, maybe by another of its names."""

@@ -44,3 +44,17 @@ async def test_conflict_copy_in_a_restored_folder_is_not_published(
         with machine.replica.reading() as log:
             assert log.registers.heads(copy) == ()
             assert len(log.registers.heads("report.txt")) == 2
+
+
+async def test_copy_edited_on_two_machines_at_once_has_a_copy_itself(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """One of them hears of the other's edit before it has looked at its own."""
+    anna, berta, copy = await in_conflict(world)
+    anna.write(copy, "edited by anna")
+    berta.write(copy, "edited by berta")
+    berta.look()
+    expected = ["by berta", "edited by anna", "edited by berta"]
+    await world.until(lambda: sorted(anna.files().values()) == expected, "anna shows both")
+    await world.converge()
+    assert sorted(berta.files().values()) == expected
