@@ -5,6 +5,7 @@ holds, and, of the rest, which blocks to ask peers for. Synchronous; call it fro
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -28,8 +29,7 @@ class Want:
         object.__setattr__(self, "name", temporary_name(self.task))
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where a block belongs: at ``offset`` of the temporary of want number ``want``."""
 
     want: int

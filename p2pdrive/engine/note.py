@@ -1,7 +1,7 @@
 """Letting the index say what the folder shows, after it was changed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.folder.files import Stat
@@ -12,8 +12,7 @@ from p2pdrive.model.record import Content, Kind
 from p2pdrive.model.vector import Vector
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """``path`` shows ``content``, which is ``stat`` on disk (None: nothing), and stands for ``vector``.
 
     ``moved_from``: the file was at that path, and what is borrowed from it stays borrowed.

@@ -1,7 +1,8 @@
 """Looking at one path of the folder: what it is now, hashed only where it may have changed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -24,8 +25,7 @@ COARSE_GRAIN_NS = 2_000_000_000
 Blocks = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(NamedTuple):
     """``content`` is at ``path`` (``DELETED`` for nothing), as ``stat`` was before and after the reading.
 
     ``manifest`` is given where the bytes were read or are known. ``moved`` is the entry whose file this

@@ -5,7 +5,6 @@ changed. See ``planning/reconcile.py`` for the decisions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.ledger import Ledger
@@ -126,7 +125,7 @@ def _marked(tasks: list[Task], marks: Mapping[str, int]) -> list[Task]:
     """The tasks with the marks that they are done with; a path with copies to show is settled once more."""
     in_conflict = {task.view.of for task in tasks if task.view is not None}
     return [
-        replace(task, marks=(marks[task.path],))
+        task._replace(marks=(marks[task.path],))
         if task.path in marks and task.path not in in_conflict
         else task
         for task in tasks

@@ -270,7 +270,7 @@ class _Run:
                 f"{task.path} was deleted elsewhere, but holds files that are not synced here, so it stays. "
                 f"Move them away, or delete the folder."
             )
-        return replace(task, expected=None)
+        return task._replace(expected=None)
 
     def _keep_aside(self, task: Task) -> Task:
         """Give what is at the path its copy's name before the path shows something else."""
@@ -283,7 +283,7 @@ class _Run:
                 stat = self._with_metadata(keep.path, stat, keep.content)
             content = _as_on_disk(keep.content, stat)
             self._done(keep.path, Change(keep.path, content, {}, stat, keep.view, task.path))
-        return replace(task, expected=None, before=None, keep=None)
+        return task._replace(expected=None, before=None, keep=None)
 
     def _make_parents(self, path: str) -> None:
         """The directories above a live path; those that no head names stand for what is in them."""
@@ -351,14 +351,14 @@ def _is_version(entry: Entry, stat: Stat) -> bool:
 
 def _with_source(task: Task, entry: Entry | None, wanted: Content, mark: int | None) -> Task:
     """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its own mark."""
-    nothing = replace(task, moved_from="")
+    nothing = task._replace(moved_from="")
     if task.content.kind is not Kind.FILE or task.expected is not None:
         return nothing
     if entry is None or entry.view is not None or entry.content.identity != task.content.identity:
         return nothing
     if wanted.identity == entry.content.identity:
         return nothing
-    return task if wanted.live or mark is None else replace(task, marks=(*task.marks, mark))
+    return task if wanted.live or mark is None else task._replace(marks=(*task.marks, mark))
 
 
 def _as_on_disk(content: Content, stat: Stat) -> Content:

@@ -1,6 +1,7 @@
 """What settling asks of those who change the folder, as values."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from p2pdrive.folder.files import Stat
 from p2pdrive.index.entries import Entry, View
@@ -9,8 +10,7 @@ from p2pdrive.model.record import Content
 from p2pdrive.model.vector import Vector
 
 
-@dataclass(frozen=True, slots=True)
-class Keep:
+class Keep(NamedTuple):
     """Where a file goes that must make room, and what it is there: a conflict copy, or the person's own."""
 
     path: str
@@ -18,8 +18,7 @@ class Keep:
     view: View | None
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """Make ``path`` show ``content``, standing for ``seen``, where ``expected`` is now.
 
     ``before`` is the entry of what is there. ``view``: it is a conflict copy. ``moved_from``: where the

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 
 class FileKind(IntEnum):
@@ -30,8 +30,7 @@ class FileKind(IntEnum):
     OTHER = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What was at a path when it was looked at.
 
     ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file;
@@ -66,8 +65,7 @@ class Name:
     stat: Stat | None
 
 
-@dataclass(frozen=True, slots=True)
-class Published:
+class Published(NamedTuple):
     """``stat`` of what we put at the path; ``displaced`` names what it replaced, in the temporary area."""
 
     stat: Stat

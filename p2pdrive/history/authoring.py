@@ -84,16 +84,12 @@ class Writing:
         self._log = log
         self._pens = [_Pen(*row) for row in log.own_actors(author.identity.device)]
         self._heads: dict[str, Heads] = {}
-        self._latest: dict[str, dict[int, int]] = {}
+        self._latest: dict[str, dict[int, int]] | None = None
         self.written = 0
 
     def prepare(self, changing: Iterable[str], heads: Mapping[str, Heads]) -> None:
-        """Read at once what writing to these paths needs; ``heads``: theirs, read in this transaction."""
-        changing = list(changing)
+        """These paths may be written to; ``heads``: theirs, read in this transaction."""
         self._heads = {path: heads.get(path, ()) for path in changing}
-        numbers = [pen.number for pen in self._pens]
-        latest = self._log.registers.latest_seqs_of(changing, numbers)
-        self._latest = {path: latest.get(path, {}) for path in changing}
 
     def edit(self, edit: Edit) -> Record:
         """Write a change of a path; returns its record."""
@@ -107,7 +103,8 @@ class Writing:
         unplaced = Record(edit.path, edit.content, b"", 0, seen, clock, edit.moved_from)
         record = unplaced.placed(pen.actor, pen.seq + 1)
         self._put(pen, record)
-        self._latest.pop(edit.path, None)
+        if self._latest is not None:
+            self._latest.pop(edit.path, None)
         return record
 
     def admit(self, change: Invitation | Grant) -> None:
@@ -131,13 +128,20 @@ class Writing:
                 self._sign(other)
 
     def _pen_for(self, edit: Edit) -> _Pen:
-        latest = self._latest.get(edit.path)
-        if latest is None:
-            latest = self._log.registers.latest_seqs(edit.path, [pen.number for pen in self._pens])
+        latest = self._latest_seqs(edit.path)
         for pen in reversed(self._pens):
             if latest.get(pen.number, 0) <= edit.seen.get(pen.actor, 0) <= pen.seq:
                 return pen
         return self._new_pen()
+
+    def _latest_seqs(self, path: str) -> dict[int, int]:
+        """The seqs of what our actors wrote last about ``path``, read for all that may be written at once."""
+        numbers = [pen.number for pen in self._pens]
+        if self._latest is None:
+            latest = self._log.registers.latest_seqs_of(self._heads, numbers)
+            self._latest = {known: latest.get(known, {}) for known in self._heads}
+        found = self._latest.get(path)
+        return self._log.registers.latest_seqs(path, numbers) if found is None else found
 
     def _put(self, pen: _Pen, change: Change) -> None:
         body = change.encode()

@@ -57,8 +57,8 @@ class Log:
         self, after: Mapping[bytes, int], budget: int, until: Mapping[bytes, int] | None = None
     ) -> tuple[list[bytes], bool]:
         """Encoded batches beyond ``after`` (actor → seq), up to about ``budget`` bytes, and whether there are
-        more; none beyond ``until`` (None: to the end). They come in the order in which this node took them in,
-        so a grant comes before its effects."""
+        more; none beyond ``until`` (None: to the end). They come in the order in which this node took them
+        in, so a grant comes before its effects."""
         found: list[bytes] = []
         size = 0
         sql = """SELECT a.id, b.actor, b.first, b.count, b.header, b.signature

@@ -103,6 +103,8 @@ class Entries:
     def with_views(self, wanted: Iterable[str]) -> set[str]:
         """Those paths that conflict copies are shown beside."""
         found: set[str] = set()
+        if not self.count_views():
+            return found
         for some in in_groups(map(paths.key, wanted)):
             rows = self._db.execute(
                 f"SELECT DISTINCT of_key FROM entries WHERE of_key IN ({_marks(some)})", some

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from p2pdrive.limits import NAME_BYTES_MAX
 from p2pdrive.model import paths
@@ -11,8 +11,7 @@ from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind, Record
 from p2pdrive.model.vector import joined
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What the heads of a path say that the folder shows.
 
     ``content`` at the path itself; ``seen`` is the vector that an edit of it has seen: all heads of that

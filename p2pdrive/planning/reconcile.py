@@ -7,6 +7,7 @@ the folder equal to the verdict. A plan for a state that it has led to is empty.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from p2pdrive.model import clock
 from p2pdrive.model.heads import Heads
@@ -15,16 +16,14 @@ from p2pdrive.model.vector import joined
 from p2pdrive.planning.conflicts import Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Base:
+class Base(NamedTuple):
     """What the index says the folder showed: ``content``, for the records that ``seen`` covers."""
 
     content: Content
     seen: Mapping[bytes, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """All that a decision about one path depends on.
 
     ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is given only while a folder is being
@@ -40,8 +39,7 @@ class Situation:
     past: Mapping[bytes, int] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(NamedTuple):
     """A person changed ``path`` to ``content`` having seen ``seen``. ``clock`` where older than now."""
 
     path: str
@@ -50,8 +48,7 @@ class Publish:
     clock: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Adopt:
+class Adopt(NamedTuple):
     """The disk shows ``content`` already: note that it stands for ``seen``."""
 
     path: str
@@ -59,8 +56,7 @@ class Adopt:
     seen: Mapping[bytes, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(NamedTuple):
     """Make the folder show the verdict. ``aside`` is a loser that the disk holds now: the file becomes its
     copy. ``keep``: what is on disk is a local change that may not be published; it is kept beside."""
 
