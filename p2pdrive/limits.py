@@ -26,7 +26,10 @@ MANIFEST_BLOCKS_MAX = 4 * MIB
 CLOCK_LEAD_MS_MAX = 24 * 3600 * 1000
 
 # --- index ---------------------------------------------------------------------------------------
-#: Connections kept for the next reader of a drive's index; each may hold 8 MB of it in memory.
+#: KiB of a drive's index that the one who writes, and each who reads, may hold in memory.
+WRITER_CACHE_KIB = 32 * 1024
+READER_CACHE_KIB = 8 * 1024
+#: Connections kept for the next reader of a drive's index.
 READERS_IDLE_MAX = 4
 #: Paths named in one statement.
 NAMED_AT_ONCE = 512
@@ -207,8 +210,8 @@ SCAN_STEP_PATHS = 5000
 SCAN_MISSING_MAX = 100_000
 #: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire.
 RUNS_AT_ONCE = 4
-#: Files shown lately that are remembered, to pass over what the watcher says of our own writes.
-SHOWN_REMEMBERED_MAX = 20_000
+#: Files shown lately that are remembered (some 300 bytes each), to pass over what the watcher says of them.
+SHOWN_REMEMBERED_MAX = 50_000
 
 # --- node ----------------------------------------------------------------------------------------
 #: Seconds until a connection to a device that shares no drive with us is ended.

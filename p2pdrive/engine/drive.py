@@ -167,7 +167,7 @@ class Drive:
             self._progressed()
 
     async def _look_at_named(self, named: list[str]) -> None:
-        free = self.materialiser.leave_alone(named)
+        free = self.materialiser.leave_alone(named, above=True)
         found = await self._offload(sort, self.replica, free, self.materialiser.shown)
         for path in found.nothing:
             self.problems.resolve(path)

@@ -17,6 +17,7 @@ from p2pdrive.engine.show import Shower, needs_bytes, with_sources
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.folder.files import Stat
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
+from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -76,18 +77,22 @@ class Materialiser:
                 self._to_do = trio.Event()
                 await self._show_all(nursery)
 
-    def leave_alone(self, paths: Iterable[str]) -> list[str]:
-        """``paths`` without those under our own hands, which are looked at again when we are done."""
-        paths = list(paths)
-        self._look_again(path for path in paths if path in self._showing)
-        return [path for path in paths if path not in self._showing]
+    def leave_alone(self, named: Iterable[str], above: bool = False) -> list[str]:
+        """``named`` without what is under our own hands, which is looked at again when we are done.
 
-    async def settle(self, paths: Sequence[str]) -> int:
+        ``above``: and without the directories that hold it, which may have been named because of us.
+        """
+        named = list(named)
+        ours = self._showing | {paths.parent(path) for path in self._showing} if above else self._showing
+        self._look_again(path for path in named if path in ours)
+        return [path for path in named if path not in ours]
+
+    async def settle(self, changed: Sequence[str]) -> int:
         """Settle paths that the folder may have changed; returns the number of records published."""
         published = 0
-        while paths:
+        while changed:
             async with self._one_at_a_time:
-                free = self.leave_alone(paths)
+                free = self.leave_alone(changed)
                 if not free:
                     break
                 settled = await self._offload(self._settler.settle, free)
@@ -95,7 +100,7 @@ class Materialiser:
             if settled.tasks:
                 self.wake()
             published += settled.published
-            paths = settled.left
+            changed = settled.left
         return published
 
     async def _show_all(self, nursery: trio.Nursery) -> None:

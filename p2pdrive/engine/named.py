@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
+from p2pdrive.errors import Changed
 from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
 from p2pdrive.model import paths
 from p2pdrive.model.record import Kind
@@ -48,6 +50,8 @@ def sort(replica: Replica, named: Iterable[str], shown: Mapping[str, Stat]) -> N
                 continue  # the look into that directory finds it
             entry = entries.get(path)
             if path in directories:
+                if entry is not None and path not in waiting and _as_left(replica, log, entry, shown):
+                    continue
                 result.directories.append(path)
                 result.files += [path] if path in waiting else []
             elif stat is not None:
@@ -63,6 +67,19 @@ def sort(replica: Replica, named: Iterable[str], shown: Mapping[str, Stat]) -> N
                 result.nothing.append(path)
     result.gone.sort(key=lambda path: not _is_copy(entries.get(path)))
     return result
+
+
+def _as_left(replica: Replica, log: Log, entry: Entry, shown: Mapping[str, Stat]) -> bool:
+    """Whether a known directory holds just the files that we have put there."""
+    try:
+        names = replica.files.list(entry.path)
+    except Changed:
+        return False
+    for found in names:
+        ours = shown.get(paths.join(entry.path, found.name)) if found.name is not None else None
+        if ours is None or ours != found.stat:
+            return False
+    return entry.content.kind is Kind.DIRECTORY and log.entries.count_below(entry.path) == len(names)
 
 
 def _is_copy(entry: Entry | None) -> bool:

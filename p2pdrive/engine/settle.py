@@ -92,6 +92,7 @@ class Settler:
                         found[seen.moved.path] = Observed(seen.moved.path, DELETED)
                     found[path] = seen
         if ignored:
+            settled.well += ignored
             with self._replica.writing() as log:
                 log.entries.mark_shown(ignored)
                 self._forget(log, ignored)
@@ -119,6 +120,8 @@ class Settler:
             seen = observer.look(directory, entry)
             if seen.content.live:
                 found[directory] = seen
+            else:
+                observer.known_directories.add(directory)  # to be made with what is to be in it
 
 
 def _marked(tasks: list[Task], marks: Mapping[str, int]) -> list[Task]:

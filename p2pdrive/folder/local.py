@@ -45,6 +45,7 @@ class LocalFiles:
             raise RootMissing(
                 f"{root}: its {STATE_DIRECTORY} cannot be opened ({error.strerror}); is the disk mounted?"
             ) from error
+        self._finished: dict[str, Stat] = {}  # temporaries that wait for their names
         self._gap = Lock()
         self._safe = SafeWrite(self._calls, self._temporary, self._gap)
 
@@ -114,7 +115,8 @@ class LocalFiles:
     def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
         """See ``Files``."""
         with _Guard(self, TEMPORARY_PATH, NotWritable):
-            return self._temporary.finish(name, mtime_ns, executable)
+            finished = self._finished[name] = self._temporary.finish(name, mtime_ns, executable)
+            return finished
 
     def temporaries(self) -> Sequence[str]:
         """See ``Files``."""
@@ -134,13 +136,15 @@ class LocalFiles:
     def discard(self, name: str) -> None:
         """See ``Files``."""
         with _Guard(self, TEMPORARY_PATH, NotWritable):
+            self._finished.pop(name, None)
             self._temporary.discard(name)
 
     # --- changing the folder ---------------------------------------------------------------------
     def publish(self, name: str, path: str, expected: Stat | None) -> Published:
         """See ``Files``."""
+        finished = self._finished.pop(name, None)
         with self._guard(path, NotWritable), self._parent(path) as target:
-            return self._safe.publish(self._temporary.place(name), target, path, expected)
+            return self._safe.publish(self._temporary.place(name), target, path, expected, finished)
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
         """See ``Files``."""

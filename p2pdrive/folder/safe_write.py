@@ -32,9 +32,17 @@ class SafeWrite:
         self._gap = gap
         self._siblings = count(1)
 
-    def publish(self, source: Place, target: Place, path: str, expected: Stat | None) -> Published:
-        """Give ``source`` of the temporary area the name ``target``, which is ``path`` in the drive."""
+    def publish(
+        self, source: Place, target: Place, path: str, expected: Stat | None, finished: Stat | None
+    ) -> Published:
+        """Give ``source`` of the temporary area the name ``target``, which is ``path`` in the drive.
+
+        ``finished`` is what ``source`` is, where that is known.
+        """
         try:
+            if expected is None and finished is not None:
+                self._calls.rename_new(*source, *target)
+                return Published(_settled(target, finished), None)
             spare = self._temporary.spare(path) if expected is not None else source
             return self._put(source, target, spare, expected)
         except OSError as error:
@@ -77,12 +85,13 @@ class SafeWrite:
     # --- putting ---------------------------------------------------------------------------------
     def _put(self, source: Place, target: Place, spare: Place, expected: Stat | None) -> Published:
         """``source`` gets to ``target``, and ``expected`` from there to ``spare``, beside ``source``."""
-        ours = _raw(source)
+        raw = _raw(source)
+        ours = stat_of(raw)
         if expected is None:
             self._calls.rename_new(*source, *target)
             return Published(_settled(target, ours), None)
         _expect(target, expected)
-        if stat.S_ISREG(ours.st_mode) and expected.kind is FileKind.FILE:
+        if stat.S_ISREG(raw.st_mode) and expected.kind is FileKind.FILE:
             _keep_permissions(source, target)
         # From here on nobody writes to it, for after a kill this name may be what was displaced.
         self._calls.rename_new(*source, *spare)
@@ -99,7 +108,7 @@ class SafeWrite:
             raise Changed(f"{target.name}: changed just before it was to be replaced")
         return Published(_settled(target, ours), spare.name)
 
-    def _exchange_back(self, source: Place, target: Place, spare: Place, ours: os.stat_result) -> None:
+    def _exchange_back(self, source: Place, target: Place, spare: Place, ours: Stat) -> None:
         """Undo: the edit that was displaced gets its path again, ``source`` its name."""
         try:
             self._calls.exchange(*spare, *target)
@@ -202,15 +211,14 @@ def _expect(place: Place, expected: Stat) -> None:
         raise Changed(f"{place.name}: is not what it was when this was planned")
 
 
-def _settled(place: Place, ours: os.stat_result) -> Stat:
+def _settled(place: Place, ours: Stat) -> Stat:
     """What we put there as it is now; as it was before where someone has changed it already."""
     found = look(place)
-    return found if found is not None and _is_ours(found, ours) else stat_of(ours)
+    return found if found is not None and _is_ours(found, ours) else ours
 
 
-def _is_ours(found: Stat, ours: os.stat_result) -> bool:
-    own = stat_of(ours)
-    return (found.inode, found.size, found.mtime_ns) == (own.inode, own.size, own.mtime_ns)
+def _is_ours(found: Stat, ours: Stat) -> bool:
+    return (found.inode, found.size, found.mtime_ns) == (ours.inode, ours.size, ours.mtime_ns)
 
 
 def _keep_permissions(source: Place, target: Place) -> None:

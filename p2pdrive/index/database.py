@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 
 from p2pdrive.errors import DiskFull, FormatTooNew, IndexCorrupt, NotWritable, Unreadable, WorldError
 from p2pdrive.index.schema import MIGRATIONS
-from p2pdrive.limits import READERS_IDLE_MAX
+from p2pdrive.limits import READER_CACHE_KIB, READERS_IDLE_MAX, WRITER_CACHE_KIB
 
 
 class Database:
@@ -25,7 +25,7 @@ class Database:
         self._depth = 0
         self._closed = False
         with self._translated(), ExitStack() as opened:
-            self._writer = self._connect(opened)
+            self._writer = self._connect(opened, WRITER_CACHE_KIB)
             self._migrate()
             opened.pop_all()
 
@@ -57,7 +57,7 @@ class Database:
             try:
                 reader = self._readers.pop()
             except IndexError:
-                reader = self._connect(ExitStack())
+                reader = self._connect(ExitStack(), READER_CACHE_KIB)
                 reader.execute("PRAGMA query_only=1")
             try:
                 yield reader
@@ -75,12 +75,12 @@ class Database:
                 self._readers.pop().close()
             self._writer.close()
 
-    def _connect(self, opened: ExitStack) -> sqlite3.Connection:
+    def _connect(self, opened: ExitStack, cache_kib: int) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=30)
         opened.callback(connection.close)
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA cache_size=-8000")  # 8 MB a connection
+        connection.execute(f"PRAGMA cache_size=-{cache_kib}")
         connection.execute("PRAGMA mmap_size=0")  # a file system error must be an error, not a SIGBUS
         return connection
 

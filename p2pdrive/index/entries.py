@@ -100,6 +100,12 @@ class Entries:
         where = f"key > ? AND key < ? ORDER BY key LIMIT {limit}"
         return list(self._select(where, low + b"\0", low + b"\1"))
 
+    def count_below(self, path: str) -> int:
+        """The number of entries inside the directory ``path``."""
+        low = paths.key(path)
+        sql = "SELECT count(*) FROM entries WHERE key > ? AND key < ?"
+        return int(self._db.execute(sql, (low + b"\0", low + b"\1")).fetchone()[0])
+
     def with_views(self, wanted: Iterable[str]) -> set[str]:
         """Those paths that conflict copies are shown beside."""
         found: set[str] = set()
