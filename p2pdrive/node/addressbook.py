@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from p2pdrive.errors import AddressMalformed
-from p2pdrive.limits import DEVICES_MAX, RELAYED_ADDRESSES_MAX, SEEN_SECONDS
+from p2pdrive.limits import ANNOUNCED_ADDRESS_BYTES_MAX, DEVICES_MAX, RELAYED_ADDRESSES_MAX, SEEN_SECONDS
 from p2pdrive.net.addresses import parse_address
+from p2pdrive.wire.fields import fitted
 
 
 @dataclass(slots=True)
@@ -25,11 +26,12 @@ class AddressBook:
         """``data`` is what ``to_json`` gave; what is not understood of it is left out."""
         self._cards: dict[bytes, _Card] = {}
         self.changed = self.news = False
-        for device, card in (data or {}).items():
+        for device, card in list((data or {}).items())[:DEVICES_MAX]:
             try:
                 addresses = [address for address in card["addresses"] if _sound(address)]
-                self._cards[bytes.fromhex(device)] = _Card(addresses, int(card["last_seen_ns"]))
-            except (ValueError, KeyError, TypeError):
+                found = _Card(addresses[:RELAYED_ADDRESSES_MAX], max(0, int(card["last_seen_ns"])))
+                self._cards[bytes.fromhex(device)] = found
+            except (ValueError, KeyError, TypeError, OverflowError):
                 continue
 
     def to_json(self) -> dict[str, Any]:
@@ -78,8 +80,11 @@ class AddressBook:
 
 
 def _sound(address: object) -> bool:
+    """Whether it can be dialled, and passed on."""
+    if not isinstance(address, str) or fitted(address, ANNOUNCED_ADDRESS_BYTES_MAX) != address:
+        return False
     try:
-        parse_address(str(address))
+        parse_address(address)
     except AddressMalformed:
         return False
     return True

@@ -19,11 +19,15 @@ Dial = Callable[[Sequence[str]], Awaitable[ByteStream]]
 
 @dataclass(slots=True)
 class _Target:
-    """Someone to stay connected to; ``device`` once it is known."""
+    """Someone to stay connected to; ``device`` once it is known.
+
+    ``wrong``: where somebody else answered, of those tried since it was last reached; they are tried last.
+    """
 
     addresses: Callable[[], Sequence[str]]
     device: bytes | None = None
     news: trio.Event = field(default_factory=trio.Event)
+    wrong: set[str] = field(default_factory=set)
 
 
 class Dialler:
@@ -87,6 +91,7 @@ class Dialler:
         backoff = Backoff(self._uniform)
         while key not in self._fleeting or target.addresses():
             addresses = [each for each in target.addresses() if each not in self._dialling]
+            addresses.sort(key=lambda each: each in target.wrong)
             if self._is_reached(target, addresses):
                 await self._connections.change.wait()
                 continue
@@ -117,6 +122,10 @@ class Dialler:
         device = await self._connections.serve(
             stream, handshake, initiated=True, began=lambda _: began.append(trio.current_time())
         )
+        if device is None:
+            target.wrong.add(stream.peer_address)
+        else:
+            target.wrong.clear()
         target.device = target.device or device
         return trio.current_time() - began[0] if began else 0.0
 

@@ -108,7 +108,8 @@ class Home:
 
     def peers(self) -> dict[str, Any]:
         """What was learnt of other devices (``addressbook``). Raises FormatTooNew."""
-        return dict(self._load("peers.json", {"devices": {}}).get("devices", {}))
+        devices = self._load("peers.json", {}).get("devices")
+        return devices if isinstance(devices, dict) else {}
 
     def save_peers(self, devices: dict[str, Any]) -> None:
         """Durable on return. Raises NotWritable."""

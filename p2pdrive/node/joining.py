@@ -52,6 +52,7 @@ class Joining:
         self._dial = dial
         self._joined = joined
         self._named = named
+        self._wrong: set[str] = set()  # where somebody else answered: those are tried last
 
     async def run(self, nursery: trio.Nursery) -> None:
         """Try until it worked or was refused; links that it opened go on in ``nursery``."""
@@ -82,10 +83,11 @@ class Joining:
         return [addresses for addresses in (self.invite.addresses, *found, *named) if addresses]
 
     async def _try(self, addresses: Sequence[str], nursery: trio.Nursery) -> None:
-        stream = await self._dial(addresses)
+        stream = await self._dial(sorted(addresses, key=lambda each: each in self._wrong))
         handshake = Handshake.initiate(self._services.identity, self._services.random, self.invite)
         link = await nursery.start(self._serve, stream, handshake)
         if link is None:
+            self._wrong.add(stream.peer_address)
             raise P2PDriveError("whoever answered does not know the invite")
         await self._ask(link)
 

@@ -1,0 +1,99 @@
+"""`lab`: whole swarms on one machine, simulated or real, to try p2pdrive and changes to it."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import click
+
+from p2pdrive.cli.options import common
+
+
+@click.group()
+def lab() -> None:
+    """Try whole swarms on this machine, simulated or real."""
+
+
+def _seeds(_context: click.Context, _option: click.Parameter, value: str | None) -> range | None:
+    """Callback: ``A..B``, both included."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"(\d{1,18})\.\.(\d{1,18})", value, re.ASCII)
+    if found is None or int(found[2]) < int(found[1]):
+        raise click.BadParameter(f"{value!r} is no range such as 1..20.")
+    return range(int(found[1]), int(found[2]) + 1)
+
+
+def _faults(_context: click.Context, _option: click.Parameter, value: str | None) -> tuple[str, ...] | None:
+    """Callback: names separated by commas."""
+    from p2pdrive.lab.faults import FAULTS
+
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    names = () if names == ("none",) else names
+    for name in names:
+        if name not in FAULTS:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(FAULTS)}, or none.")
+    return names
+
+
+@lab.command()
+@click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Run this one scenario.")
+@click.option("--seeds", callback=_seeds, metavar="A..B", help="Run all of these.")
+@click.option("--minutes", type=click.FloatRange(min=0), metavar="M", help="Run fresh ones for that long.")
+@click.option("--nodes", type=click.IntRange(2, 8), default=3, show_default=True, metavar="K")
+@click.option("--steps", type=click.IntRange(0, 100_000), default=200, show_default=True, metavar="M")
+@click.option("--faults", callback=_faults, metavar="LIST", help="Only these, by commas, or none.")
+@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--no-shrink", is_flag=True, help="Do not look for the shortest schedule that fails.")
+@common
+def simulate(
+    seed: int | None,
+    seeds: range | None,
+    minutes: float | None,
+    nodes: int,
+    steps: int,
+    faults: tuple[str, ...] | None,
+    trace: Path | None,
+    no_shrink: bool,
+) -> int:
+    """Run whole nodes in a simulated world, where everything goes wrong by a seed.
+
+    The same seed gives the same run. Without one, a fresh one is drawn.
+    """
+    _hash_alike()
+    from p2pdrive.lab.simulate import Simulation, fresh_seeds, simulate
+
+    if sum(choice is not None for choice in (seed, seeds, minutes)) > 1:
+        raise click.UsageError("--seed, --seeds and --minutes exclude each other.")
+    chosen: Iterable[int] = fresh_seeds(time.monotonic() + 60 * (minutes or 0))
+    if seed is not None or seeds is not None:
+        chosen = seeds or (seed or 0,)
+    simulation = Simulation(nodes, steps, faults, trace, not no_shrink)
+    return 1 if simulate(simulation, chosen, click.echo) else 0
+
+
+@lab.command()
+@click.option("--nodes", type=click.IntRange(0, 64), default=0, metavar="K", help="As the scenario has.")
+@click.option("--link", default="", metavar="SPEC", help="Such as 'delay=20ms,rate=100mbit,loss=0.1%'.")
+@click.option("--scenario", default="split-brain", show_default=True, metavar="NAME")
+@click.option("--minutes", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="M")
+@common
+def hosts(nodes: int, link: str, scenario: str, minutes: float) -> int:
+    """Run real nodes, each in a network of its own, through a hard situation."""
+    from rich.console import Console
+
+    from p2pdrive.lab.hosts import run_hosts
+
+    return run_hosts(nodes, link, scenario, minutes, Console())
+
+
+def _hash_alike() -> None:
+    """Begin again with a fixed seed of Python's hashes: sets have the same order in each run then."""
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        arguments = [sys.executable, "-m", "p2pdrive.cli.main", *sys.argv[1:]]
+        os.execve(sys.executable, arguments, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - ourselves

@@ -1,0 +1,86 @@
+"""Deletions: each has a person as its cause, and what a person deleted stays deleted."""
+
+from typing import Any, ClassVar
+
+from p2pdrive.lab.checkers.checker import Checker
+from p2pdrive.lab.checkers.wanted import unobtainable
+from p2pdrive.lab.evidence import files_in
+from p2pdrive.model import paths
+from p2pdrive.model.record import Kind
+
+
+class NoResurrectedDelete(Checker):
+    """A version that came to a path once, and was deleted there by a person, is not seen there again.
+
+    Excused is what a person also changed in another way, and a deletion that its node could not notice: it
+    was killed in the same breath, or had just been restored.
+    """
+
+    number: ClassVar[int] = 4
+
+    def _during(self, world: Any) -> None:
+        """Only notes which nodes have looked at everything that happened on their disks."""
+        oracle = world.oracle
+        for machine in world.machines:
+            drive = machine.drive
+            if drive is None:
+                continue
+            if drive.replica.adopting:
+                oracle.adopting.add(machine.name)
+            elif drive.scanned:
+                oracle.adopting.discard(machine.name)
+            if drive.settled and not drive.materialiser.busy and not machine.disk.changes:
+                oracle.looked_at_everything(machine.name)
+
+    def _after(self, world: Any) -> None:
+        oracle = world.oracle
+        for machine in world.machines:
+            if _may_write(machine):
+                for path, data in files_in(machine.disk.tree()).items():
+                    place = oracle.places.get((path, data))
+                    if place is None or len(place.arrivals) != 1 or path in oracle.changed | oracle.excused:
+                        continue
+                    if any(_within(path, above) for above in oracle.arrived) or oracle.was_ignored(path):
+                        continue
+                    later = [gone for gone in place.removals if gone.number > place.arrivals[0]]
+                    noticed = [gone for gone in later if oracle.noticed(gone)]
+                    if noticed:
+                        self.fail(
+                            f"{path!r} is back on {machine.name} with {data[:24]!r}, which was deleted "
+                            f"on {noticed[0].machine}, event {noticed[0].number}"
+                        )
+
+
+class NoSpuriousDelete(Checker):
+    """Each record of a deletion has a person's deletion on that machine as its cause; and what nobody took
+    away is there."""
+
+    number: ClassVar[int] = 5
+
+    def _during(self, world: Any) -> None:
+        names = {machine.identity.device: machine.name for machine in world.machines}
+        for held in self.books.news(self, world):
+            author = names.get(held.header.device)
+            if author is None:
+                continue
+            for record in held.records:
+                if record.content.kind is Kind.DELETED and not world.oracle.took_away(author, record.path):
+                    self.fail(f"{author} published that {record.path!r} is deleted, which nobody did there")
+
+    def _after(self, world: Any) -> None:
+        oracle = world.oracle
+        trees = {machine.name: machine.disk.tree() for machine in world.machines}
+        nowhere = unobtainable(world)
+        for made in oracle.made.values():
+            for path in sorted(made):
+                excused = path in oracle.excused or path in nowhere or oracle.anyone_took_away(path)
+                if not excused and not any(path in tree for tree in trees.values()):
+                    self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
+
+
+def _may_write(machine: Any) -> bool:
+    return getattr(machine, "role", "editor") != "viewer"
+
+
+def _within(path: str, directory: str) -> bool:
+    return path == directory or directory in paths.ancestors(path)

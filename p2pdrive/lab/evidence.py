@@ -1,0 +1,140 @@
+"""What a machine's disk and index prove, whether its node runs or not. Read only."""
+
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import lru_cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from p2pdrive.blocks.chunking import Chunker
+from p2pdrive.errors import P2PDriveError
+from p2pdrive.folder.ignore import Ignore
+from p2pdrive.index.entries import Entries, Entry
+from p2pdrive.index.manifests import Manifests
+from p2pdrive.model.genesis import Chunking
+from p2pdrive.model.manifest import Manifest
+from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
+from p2pdrive.model.record import Content, Kind
+
+_CHUNKER = Chunker(Chunking())
+_COPY = re.compile(r"(?P<stem>.*) \(conflict [0-9a-f]{8} from [^()]*\)(?P<suffix>[^/]*)", re.DOTALL)
+_BLOCK_HELD = """SELECT 1 FROM packed WHERE block = :block
+    UNION ALL SELECT 1 FROM borrowed WHERE block = :block LIMIT 1"""
+
+
+def index_of(machine: Any) -> Path:
+    """Where the drive's index is."""
+    return Path(machine.state) / STATE_DIRECTORY / "index.db"
+
+
+@contextmanager
+def reading(machine: Any) -> Iterator[sqlite3.Connection | None]:
+    """A connection to the index as it is committed; None where there is no drive (now)."""
+    drive = machine.drive
+    if drive is not None:
+        with drive.replica.database.read() as connection:
+            yield connection
+        return
+    path = index_of(machine)
+    if not path.exists():
+        yield None
+        return
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA query_only=1")
+        known = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'records'").fetchone()
+        yield connection if known else None
+
+
+def entries_of(machine: Any) -> dict[str, Entry]:
+    """What the index says that the folder showed, by path."""
+    with reading(machine) as connection:
+        if connection is None:
+            return {}
+        every = Entries(connection).inside("", "", -1)
+        return {entry.path: entry for entry in every}
+
+
+@lru_cache(4096)
+def manifest_of(data: bytes) -> Manifest:
+    """How all members cut these bytes."""
+    return Manifest.of((len(block), name) for name, block in _CHUNKER.blocks(BytesIO(data).readinto))
+
+
+def root_of(data: bytes) -> bytes:
+    """What records call these bytes."""
+    return manifest_of(data).root
+
+
+def content_of(data: bytes) -> Content:
+    """What a record says of a file with these bytes, but for its time and mode."""
+    manifest = manifest_of(data)
+    return Content(Kind.FILE, len(data), manifest.root, len(manifest))
+
+
+def original_of(path: str) -> str:
+    """The path that a conflict copy of this name belongs to; empty for what is none."""
+    match = _COPY.fullmatch(path)
+    return match["stem"] + match["suffix"] if match else ""
+
+
+def files_in(tree: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files of a ``disk.tree()`` and their bytes."""
+    return {path: shown[1] for path, shown in tree.items() if shown[0] == "file"}
+
+
+def ignore_of(tree: Mapping[str, Any]) -> Ignore:
+    """The rules in a folder, as far as they are text."""
+    shown = tree.get(IGNORE_FILE)
+    if shown is None or shown[0] != "file":
+        return Ignore()
+    try:
+        return Ignore(shown[1].decode("utf-8-sig").splitlines())
+    except UnicodeDecodeError:
+        return Ignore()
+
+
+def on_disk(machine: Any) -> set[bytes]:
+    """All contents on the disk, those in the temporary area too."""
+    return set(machine.disk.every_file())
+
+
+def blocks_held(connection: sqlite3.Connection, content: Content) -> bool:
+    """Whether the store knows a place for every block of a file's content."""
+    manifest = Manifests(connection).get(content.root, content.blocks, content.size)
+    if manifest is None:
+        return False
+    return all(
+        connection.execute(_BLOCK_HELD, {"block": block}).fetchone() is not None for _, block in manifest
+    )
+
+
+def readable(machine: Any, contents: Iterable[Content]) -> set[bytes]:
+    """The roots of those contents whose every byte can be read from this machine's store."""
+    drive = machine.drive
+    found: set[bytes] = set()
+    for content in contents:
+        if content.root in found:
+            continue
+        if drive is None:
+            with reading(machine) as connection:
+                whole = connection is not None and blocks_held(connection, content)
+        else:
+            whole = _reads(drive.replica, content)
+        if whole:
+            found.add(content.root)
+    return found
+
+
+def _reads(replica: Any, content: Content) -> bool:
+    with replica.reading() as log:
+        manifest = Manifests(log.connection).get(content.root, content.blocks, content.size)
+    if manifest is None:
+        return False
+    try:
+        pieces = replica.store.read_many([block for _, block in manifest])
+    except P2PDriveError:
+        return False
+    return all(piece is not None for piece in pieces)

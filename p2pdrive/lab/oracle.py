@@ -1,0 +1,390 @@
+"""What persons did, told by those who act for them: the truth that a run is judged by.
+
+Contents are known by their bytes. One that a person wrote *stands* until a person, having it before the
+eyes, wrote something else, deleted it, or a fault took it that nobody can help. What stands must be in the
+folder; what p2pdrive once recorded must stay readable in the history.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from p2pdrive.folder.ignore import Ignore
+from p2pdrive.index.entries import Entry
+from p2pdrive.lab.evidence import content_of, entries_of, files_in, ignore_of, original_of, readable, root_of
+from p2pdrive.model import paths
+
+#: ``disk.tree()``: path → ("file", bytes, executable, mtime_ns), ("link", target) or ("directory",).
+Tree = Mapping[str, Any]
+
+
+class Violation(Exception):
+    """``checker`` found a broken promise."""
+
+    def __init__(self, checker: str, message: str) -> None:
+        super().__init__(f"{checker}: {message}")
+        self.checker = checker
+        self.message = message
+
+
+@dataclass(slots=True)
+class Story:
+    """One content. The numbers are those of events, 0 for never; the latest counts.
+
+    ``kept`` is when it was on a disk that was put back from a backup: history must have it from then on.
+    """
+
+    data: bytes
+    where: str = ""  # for messages: who wrote it where, at first
+    writer: str = ""  # the machine where it was last written
+    written: int = 0
+    replaced: int = 0
+    forgiven: int = 0
+    kept: int = 0
+    why: str = ""
+
+    @property
+    def stands(self) -> bool:
+        """Whether it must be in the folder."""
+        return self.written > max(self.replaced, self.forgiven)
+
+    @property
+    def must_be_readable(self) -> bool:
+        """Whether it must be at least in the history."""
+        return max(self.written, self.kept) > max(self.replaced, self.forgiven)
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A person took ``data`` away from a path on ``machine``, as event ``number``."""
+
+    machine: str
+    number: int
+
+
+@dataclass(slots=True)
+class Place:
+    """What happened to one content at one path, as numbers of events."""
+
+    arrivals: list[int] = field(default_factory=list)
+    removals: list[Removal] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Crash:
+    """A power loss: the folder, and what the index said it showed, before and after."""
+
+    machine: str
+    before: Tree
+    after: Tree
+    entries: Mapping[str, Entry]
+    persons: frozenset[str]  # paths that showed what a person on this machine had put there
+    torn: frozenset[str]  # paths that show now what nobody ever wrote
+
+
+class Oracle:
+    """All that persons wrote, deleted and moved, on which machine, and what faults took by design."""
+
+    def __init__(self, world: Any = None) -> None:
+        self.world = world
+        self.count = 0
+        self.stories: dict[bytes, Story] = {}
+        self.places: dict[tuple[str, bytes], Place] = {}
+        self.targets: set[str] = set()  # of all links that persons made
+        self.gone: dict[str, set[str]] = {}  # machine → paths that persons took away there, with their inside
+        self.made: dict[str, dict[str, bytes]] = {}  # machine → path → what a person put there last
+        self.arrived: set[str] = set()  # paths that a rename put things under which nobody listed
+        self.changed: set[str] = set()  # paths whose mode or time a person changed
+        self.unscanned: dict[tuple[str, str], bytes] = {}  # (machine, path) → what was written there last
+        self.excused: set[str] = set()  # paths that a fault may have taken
+        self.hampers: dict[tuple[str, str], int] = {}  # (machine, path) → since when, in ns
+        self.restores: dict[str, int] = {}  # machine → how often it was put back from a backup
+        self.adopting: set[str] = set()  # machines that take their folder as it is: nothing counts as deleted
+        self.kills: dict[str, list[int]] = {}
+        self.quiet: dict[
+            str, list[int]
+        ] = {}  # machine → events up to which its node has looked at everything
+        self.crashes: list[Crash] = []
+        self.rotten: set[str] = set()  # machines with a damaged pack or file
+        self.guests: dict[bytes, str] = {}  # devices of hostile members that may write
+        self.leaks: list[str] = []
+        self._rules: list[Ignore] = []  # all that were ever written
+
+    # --- what persons do
+
+    def wrote(self, machine: str, path: str, data: bytes, replaced: bytes | None) -> None:
+        """A person's program wrote ``data`` to ``path``, where ``replaced`` was shown just before."""
+        number = self._next()
+        if replaced is not None and replaced != data:
+            self._take_away(machine, path, replaced, number)
+        self.changed.add(original_of(path))
+        story = self._story(data, f"{path} on {machine}, event {number}")
+        if data != replaced:
+            story.written, story.writer = number, machine
+            self._arrive(path, data)
+        else:
+            self.changed.add(path)
+        self._made(machine)[path] = data
+        self.unscanned[machine, path] = data
+
+    def deleted(self, machine: str, path: str, data: bytes | None) -> None:
+        """A person deleted ``path``; ``data``: what the file there held, None for what is no file. A tree
+        that goes is told of file by file and directory by directory."""
+        number = self._next()
+        self._leave(machine, path)
+        if data is not None:
+            self._take_away(machine, path, data, number)
+
+    def renamed(
+        self,
+        machine: str,
+        old: str,
+        new: str,
+        replaced: bytes | None = None,
+        contents: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """A person renamed ``old``, with all that is in it; ``replaced``: the file that was at ``new``.
+
+        ``contents``: the files that moved, by their new paths, and their bytes, if the world cannot be asked.
+        """
+        number = self._next()
+        if contents is None and self.world is not None:
+            tree = self._machine(machine).disk.tree()
+            moved = {path: shown for path, shown in tree.items() if _within(path, new)}
+            self._made(machine).update(dict.fromkeys(moved, b""))
+            contents = files_in(moved)
+        if replaced is not None and replaced not in (contents or {}).values():
+            self._take_away(machine, new, replaced, number)
+        unscanned = {path for name, path in self.unscanned if name == machine}
+        self._leave(machine, old)
+        self._leave_unscanned(machine, new)
+        self.changed.add(original_of(new))
+        self._made(machine)[new] = b""
+        if contents is None:
+            self.arrived.add(new)
+        for path, data in (contents or {}).items():
+            before = old + path[len(new) :]
+            if not self._is_viewer(machine):
+                self.places.setdefault((before, data), Place()).removals.append(Removal(machine, number))
+            self._arrive(path, data)
+            self._made(machine)[path] = data
+            if before in unscanned:
+                self.unscanned[machine, path] = data
+
+    def made_directory(self, machine: str, path: str) -> None:
+        """A person made a directory."""
+        self._next()
+        self._made(machine)[path] = b""
+
+    def linked(self, machine: str, path: str, target: str) -> None:
+        """A person made a symlink."""
+        self._next()
+        self.targets.add(target)
+        self._made(machine)[path] = b""
+
+    def chmodded(self, machine: str, path: str) -> None:  # noqa: ARG002 - on whichever machine
+        """A person changed the mode or the time of ``path``."""
+        self._next()
+        self.changed.add(path)
+
+    # --- what faults forgive
+
+    def lost_by_design(self, machine: str, path: str, why: str) -> None:
+        """What a person last wrote to ``path`` on ``machine`` may be gone for a reason nobody can help."""
+        number = self._next()
+        self.excused.add(path)
+        self._leave(machine, path)
+        data = self.unscanned.pop((machine, path), None)
+        for place, content in self.places:
+            if place == path and data in (None, content):
+                self._forgive(content, number, why)
+
+    def killed(self, machine: str) -> None:
+        """The node was killed, by whatever."""
+        self.kills.setdefault(machine, []).append(self._next())
+
+    def power_lost(self, machine: str, before: Tree, after: Tree) -> None:
+        """The power failed: the folder held ``before`` (``disk.tree()``), and holds ``after`` now."""
+        self.killed(machine)
+        number = self._next()
+        mine = self._made(machine)
+        persons = (path for path, was in before.items() if _is_still(mine.get(path), was))
+        torn = (path for path, data in files_in(after).items() if data not in self.stories)
+        entries = entries_of(self._machine(machine)) if self.world is not None else {}
+        crash = Crash(machine, dict(before), dict(after), entries, frozenset(persons), frozenset(torn))
+        self.crashes.append(crash)
+        for path in sorted({*before, *after}):
+            was, now = before.get(path), after.get(path)
+            if was is not None and now is not None and was[:2] == now[:2]:
+                continue
+            self.excused.add(path)
+            self.unscanned.pop((machine, path), None)
+            if was is not None:
+                self._leave(machine, path)
+                if was[0] == "file":
+                    self._forgive(was[1], number, f"the power failed on {machine}")
+            if now is not None and now[0] == "file":
+                self._story(now[1], f"{path} on {machine}, after a power loss")
+                self._arrive(path, now[1])
+            elif now is not None and now[0] == "link":
+                self.targets.add(now[1])
+
+    def restored(self, machine: str, before: Tree, after: Tree) -> None:
+        """A backup was put back, folder and state (or a copied folder arrived); the node does not run yet."""
+        number = self._next()
+        self.restores[machine] = self.restores.get(machine, 0) + 1
+        self.adopting.add(machine)
+        self.killed(machine)
+        there = files_in(after)
+        for path, data in there.items():
+            story = self._story(data, f"{path} on {machine}, put back")
+            story.kept = number
+            self._arrive(path, data)
+        for key in [key for key in self.unscanned if key[0] == machine]:
+            del self.unscanned[key]
+        elsewhere = self._held_elsewhere(machine)
+        for data in list(self.stories):
+            if data not in elsewhere and data not in there.values():
+                self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
+        others = [tree for name, tree in self._trees() if name != machine]
+        self.excused.update(path for path in before if not any(path in tree for tree in others))
+
+    def rotted(self, machine: str, path: str, data: bytes | None = None, was: bytes | None = None) -> None:
+        """Bytes of ``path`` changed by themselves, from ``was`` to ``data``; of a pack if both are None."""
+        number = self._next()
+        self.rotten.add(machine)
+        self.unscanned.pop((machine, path), None)
+        if data is not None:
+            self._story(data, f"{path} on {machine}, rotted")
+            self._arrive(path, data)
+        if was is not None:
+            self._forgive(was, number, f"it rotted on {machine}")
+
+    def hampered(self, machine: str, path: str) -> None:
+        """From now on ``path`` (empty: the whole drive) cannot be read or written on ``machine``."""
+        self.hampers[machine, path] = self.world.now_ns() if self.world is not None else 0
+
+    def relieved(self, machine: str, path: str) -> None:
+        """That is over."""
+        self.hampers.pop((machine, path), None)
+
+    # --- hostile peers
+
+    def guest(self, device: bytes, name: str) -> None:
+        """A hostile peer was let in, and may write."""
+        self.guests[device] = name
+
+    def guest_wrote(self, data: bytes) -> None:
+        """A hostile member published this; it may be shown, and may be lost."""
+        self._story(data, "by a hostile peer").forgiven = self._next()
+
+    def leaked(self, device: bytes, what: str) -> None:
+        """A peer that may not was given something."""
+        self.leaks.append(f"{what}, to device {device.hex()[:8]}")
+
+    # --- for checkers
+
+    def is_known(self, data: bytes) -> bool:
+        """Whether a person wrote this, or a fault made it of what a person wrote."""
+        return data in self.stories
+
+    def roots(self) -> set[bytes]:
+        """What records call the contents that are known."""
+        return {root_of(data) for data in self.stories}
+
+    def took_away(self, machine: str, path: str) -> bool:
+        """Whether a person ever took away ``path``, or a directory above it, on ``machine``."""
+        gone = self.gone.get(machine, set())
+        return any(one in gone for one in (path, *paths.ancestors(path)))
+
+    def anyone_took_away(self, path: str) -> bool:
+        """The same, on any machine."""
+        return any(self.took_away(machine, path) for machine in self.gone)
+
+    def was_ignored(self, path: str) -> bool:
+        """Whether any ignore rules that there ever were hid ``path``: what is done there may go unnoticed."""
+        return any(rules.ignored(path, False) or rules.ignored(path, True) for rules in self._rules)
+
+    def looked_at_everything(self, machine: str) -> None:
+        """All that happened until now on ``machine`` is known to its node, and recorded."""
+        looked = self.quiet.setdefault(machine, [])
+        if not looked or looked[-1] != self.count:
+            looked.append(self.count)
+
+    def noticed(self, removal: Removal) -> bool:
+        """Whether the node must have noticed it: it was not killed in the same breath."""
+        quiet = self.quiet.get(removal.machine, [])
+        before = max((at for at in quiet if at < removal.number), default=0)
+        after = min((at for at in quiet if at >= removal.number), default=self.count + 1)
+        return not any(before <= kill <= after for kill in self.kills.get(removal.machine, []))
+
+    # --- how
+
+    def _next(self) -> int:
+        self.count += 1
+        return self.count
+
+    def _made(self, machine: str) -> dict[str, bytes]:
+        return self.made.setdefault(machine, {})
+
+    def _story(self, data: bytes, where: str) -> Story:
+        return self.stories.setdefault(data, Story(data, where))
+
+    def _arrive(self, path: str, data: bytes) -> None:
+        self.places.setdefault((path, data), Place()).arrivals.append(self.count)
+        if path == paths.IGNORE_FILE:
+            self._rules.append(ignore_of({path: ("file", data)}))
+
+    def _leave(self, machine: str, path: str) -> None:
+        self.changed.add(original_of(path))  # a conflict was settled: that is an edit of its path
+        self.gone.setdefault(machine, set()).add(path)
+        self._leave_unscanned(machine, path)
+
+    def _leave_unscanned(self, machine: str, path: str) -> None:
+        for key in [key for key in self.unscanned if key[0] == machine and _within(key[1], path)]:
+            del self.unscanned[key]
+
+    def _take_away(self, machine: str, path: str, data: bytes, number: int) -> None:
+        story = self._story(data, f"{path} on {machine}, seen there")
+        if self._is_viewer(machine) and story.writer != machine:
+            return  # what a viewer does with it is nobody else's business
+        story.replaced = number
+        if machine not in self.adopting:
+            self.places.setdefault((path, data), Place()).removals.append(Removal(machine, number))
+
+    def _forgive(self, data: bytes, number: int, why: str) -> None:
+        story = self.stories.get(data)
+        if story is not None:
+            story.forgiven, story.why = number, why
+
+    def _is_viewer(self, machine: str) -> bool:
+        return self.world is not None and getattr(self._machine(machine), "role", "") == "viewer"
+
+    def _machine(self, name: str) -> Any:
+        return next(machine for machine in self.world.machines if machine.name == name)
+
+    def _trees(self) -> Iterable[tuple[str, Tree]]:
+        machines = self.world.machines if self.world is not None else ()
+        return [(machine.name, machine.disk.tree()) for machine in machines]
+
+    def _held_elsewhere(self, machine: str) -> set[bytes]:
+        """Contents that others have, in the folder or in the history."""
+        held: set[bytes] = set()
+        others = [m for m in (self.world.machines if self.world is not None else ()) if m.name != machine]
+        for other in others:
+            held.update(files_in(other.disk.tree()).values())
+        asked = [data for data, story in self.stories.items() if story.must_be_readable and data not in held]
+        contents = {root_of(data): data for data in asked}
+        for other in others:
+            whole = readable(other, (content_of(data) for data in asked))
+            held.update(contents[root] for root in whole)
+        return held
+
+
+def _is_still(made: bytes | None, shown: Any) -> bool:
+    """Whether ``shown`` is what a person made there (empty: something that is no file)."""
+    return made is not None and (not made or shown[0] != "file" or shown[1] == made)
+
+
+def _within(path: str, directory: str) -> bool:
+    return path == directory or path.startswith(directory + "/")

@@ -1,0 +1,69 @@
+"""A failing schedule, made as short as may be: delta debugging on its steps.
+
+Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002, with a bound
+on the runs. Steps that are left out leave the random numbers of the others as they were.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from p2pdrive.lab.scenario import Outcome, Scenario, Step, run
+
+#: Runs that a shrink may take: some minutes.
+RUNS_MAX = 150
+
+
+def shrink(failed: Outcome, runs: int = RUNS_MAX, told: Callable[[int, int], None] | None = None) -> Outcome:
+    """The outcome of the shortest schedule found that breaks the same promise.
+
+    ``told(steps, runs left)`` hears of each shorter one.
+    """
+    assert failed.violation is not None
+    search = _Search(failed, runs, told)
+    search.halve()
+    return search.best
+
+
+class _Search:
+    def __init__(self, failed: Outcome, runs: int, told: Callable[[int, int], None] | None) -> None:
+        assert failed.violation is not None
+        self.best = failed
+        self._promise = failed.violation.checker
+        self._left = runs
+        self._told = told
+
+    def halve(self) -> None:
+        """Leave out ever smaller parts, until no single step can be left out or the runs are used up."""
+        pieces = 2
+        while self._left > 0 and len(self._steps) > 1:
+            size = -(-len(self._steps) // pieces)
+            if self._leave_out_one_of(size):
+                pieces = max(pieces - 1, 2)
+            elif size == 1:
+                break
+            else:
+                pieces = min(pieces * 2, len(self._steps))
+
+    @property
+    def _steps(self) -> Sequence[Step]:
+        return self.best.scenario.steps
+
+    def _leave_out_one_of(self, size: int) -> bool:
+        """From the end, as what follows a failure matters least."""
+        steps, shorter = self._steps, False
+        for start in reversed(range(0, len(steps), size)):
+            if self._left <= 0:
+                break
+            kept = (*self._steps[:start], *self._steps[start + size :])
+            shorter = self._try(replace(self.best.scenario, steps=kept)) or shorter
+        return shorter
+
+    def _try(self, scenario: Scenario) -> bool:
+        self._left -= 1
+        outcome = run(scenario)
+        if outcome.violation is None or outcome.violation.checker != self._promise:
+            return False
+        self.best = outcome
+        if self._told is not None:
+            self._told(len(scenario.steps), self._left)
+        return True

@@ -1,0 +1,164 @@
+"""Rules come from any editor of the drive: they are bounded, and none holds up the machines of the others."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pathspec import GitIgnoreSpec
+
+from p2pdrive.folder.files import Files
+from p2pdrive.folder.ignore import Ignore
+from p2pdrive.limits import (
+    IGNORE_DEPTHS_MAX,
+    IGNORE_LINES_MAX,
+    IGNORE_WILDCARDS_MAX,
+    NAME_BYTES_MAX,
+    PATH_BYTES_MAX,
+)
+from p2pdrive.model.paths import ancestors
+
+#: CPU seconds for one path, and the directories above it; a thousand times what an ordinary path takes.
+LONG = 2.0
+
+deep = "/".join("a" * (PATH_BYTES_MAX // 2))
+name = "a" * NAME_BYTES_MAX
+names = "/".join([name] * (PATH_BYTES_MAX // (NAME_BYTES_MAX + 1)))
+
+
+def seconds(rules: list[str], path: str) -> float:
+    ignore = Ignore(rules)
+    before = time.process_time()
+    ignore.ignored(path, False)
+    return time.process_time() - before
+
+
+# --- what is beyond the limits
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "a/**/b/**/c/**/d",
+        "**/a/**/b/**/c",
+        "/**/a/**/b/**",
+        "**/a/**/b/**/",
+        "!**/a/**/b/**/c",
+        "**/a/**/b/**  ",
+        "/".join(["**", "a"] * 500),
+    ],
+)
+def test_rule_with_too_many_depths_is_a_problem_and_the_others_are_followed(rule: str) -> None:
+    ignore = Ignore(["*.o", rule, "*.tmp"])
+    (problem,) = ignore.problems
+    assert problem.path == ".p2pdriveignore"
+    assert "line 2 is not followed" in problem.what
+    assert f"more than {IGNORE_DEPTHS_MAX} '**'" in problem.what
+    assert len(problem.what) < 200
+    assert ignore.ignored("x.o", False) and ignore.ignored("x.tmp", False)
+    assert not ignore.ignored("a/b/c/d", False)
+    assert seconds([rule], deep) < LONG
+
+
+@pytest.mark.parametrize("rule", ["*a*a*a*a*a*b", "d/*****/x", "!*.*.*.*.*.*", "**a***"])
+def test_rule_with_too_many_stars_in_a_name_is_a_problem_and_the_others_are_followed(rule: str) -> None:
+    ignore = Ignore([rule, "*.tmp"])
+    (problem,) = ignore.problems
+    assert f"more than {IGNORE_WILDCARDS_MAX} '*' in one name" in problem.what
+    assert ignore.ignored("x.tmp", False)
+    assert not ignore.ignored("a" * 20 + "b", False)
+
+
+def test_lines_beyond_the_limit_are_a_problem_and_those_before_are_followed() -> None:
+    ignore = Ignore([f"*.{number}" for number in range(IGNORE_LINES_MAX + 500)])
+    (problem,) = ignore.problems
+    assert str(IGNORE_LINES_MAX) in problem.what
+    assert ignore.ignored(f"x.{IGNORE_LINES_MAX - 1}", False)
+    assert not ignore.ignored(f"x.{IGNORE_LINES_MAX}", False)
+
+
+def test_problems_of_a_file_are_told_by_line(files: Files, root: Path) -> None:
+    (root / ".p2pdriveignore").write_text("ok\n**/a/**/b/**/c\n# **/**/**/**\n\n*a*a*a*a*a*\n")
+    problems = Ignore.load(files).problems
+    assert [problem.what.split(" is ")[0] for problem in problems] == ["line 2", "line 5"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ("a/**/b/**/c", "a/x/y/b/z/c"),
+        ("**/a/**/b", "x/a/y/b"),
+        ("*.*.*.*", "a.b.c.d"),
+        ("# " + "**/" * 9, ""),
+        ("#" * 9 + "*" * 9 + " banner " + "*" * 9, ""),
+    ],
+)
+def test_rule_within_the_limits_is_followed(rule: str, path: str) -> None:
+    ignore = Ignore([rule])
+    assert ignore.problems == ()
+    assert not path or ignore.ignored(path, False)
+
+
+# --- what is within them
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(
+    ("rule", "path"),
+    [
+        ("*a*a*a*ab", name),
+        ("*a*a*a*ab/", name + "/x"),
+        ("**/*a*a*a*ab", names),
+        ("*[a]*[a]*[a]*[a]b", name),
+        ("*?*?*?*?b", name),
+        ("****b", name),
+        ("/*a*a*a*a/*a*a*a*a/*a*a*a*ab", names),
+        ("**/a/**/b", deep),
+        ("**/a/**/a/b", deep),
+        ("a/**/a/**/b", deep),
+        ("!**/a/**/b", deep),
+        ("**/*/**/*/b", deep),
+        ("**/*a*/**/*a*b/", deep),
+    ],
+)
+def test_no_rule_takes_long(rule: str, path: str) -> None:
+    assert Ignore([rule]).problems == ()
+    assert seconds([rule], path) < LONG
+
+
+def test_many_rules_do_not_take_long() -> None:
+    rules = [f"*a*a*a*a{number}" for number in range(IGNORE_LINES_MAX)]
+    assert seconds(rules, name) < LONG
+
+
+# --- the rules mean what they would mean without any care for time
+
+parts = st.text("ab*?", min_size=1, max_size=6) | st.just("**")
+rules = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "", "!"]),
+    st.sampled_from(["", "/"]),
+    st.lists(parts, min_size=1, max_size=5).map("/".join),
+    st.sampled_from(["", "/"]),
+)
+paths = st.lists(st.text("ab", min_size=1, max_size=6), min_size=1, max_size=7).map("/".join)
+
+
+@given(st.lists(rules, min_size=1, max_size=3), paths, st.booleans())
+@example(["**/a/**/b"], "a/b/a/b", False)
+@example(["**/a/**/b/"], "a/x/a/b/b", False)
+@example(["a/**/b/**/a"], "a/b/b/a", False)
+@example(["*ab*ab"], "aabab", False)
+@example(["*", "!**/a/**/b"], "a/b/b", False)
+def test_verdicts_are_those_of_plain_matching(lines: list[str], path: str, is_directory: bool) -> None:
+    ignore = Ignore(lines)
+    followed = [
+        line
+        for number, line in enumerate(lines, 1)
+        if not any(f"line {number} " in problem.what for problem in ignore.problems)
+    ]
+    plain = GitIgnoreSpec.from_lines(followed, backend="simple")
+    above = any(plain.match_file(directory + "/") for directory in ancestors(path))
+    expected = above or plain.match_file(path + "/" if is_directory else path)
+    assert ignore.ignored(path, is_directory) is expected

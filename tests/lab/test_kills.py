@@ -1,0 +1,84 @@
+"""A kill between two steps that belong together; each was a bug that the simulated world found."""
+
+import pytest
+import trio
+
+from p2pdrive.lab.machine import Ambush, Machine
+from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.world import World, within_world
+from p2pdrive.model.record import Kind
+
+
+def write(machine: Machine, path: str, data: bytes) -> None:
+    before = machine.disk.read(path) if machine.disk.exists(path) else None
+    machine.disk.write(path, data)
+    machine.world.oracle.wrote(machine.name, path, data, before)
+
+
+@pytest.mark.parametrize("step", ["move:judge", "publish"])
+def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothing(step: str) -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+        write(anna, "f", b"first")
+        await world.converge()
+        ways = [("anna", "berta"), ("berta", "anna")]
+        world.network.block(ways)
+        write(berta, "f", b"earlier, so it loses")
+        await trio.sleep(5)
+        write(anna, "f", b"later, so it wins")
+        await trio.sleep(5)
+        berta.ambushes.append(Ambush("before", step, 0, lambda _: berta.kill()))
+        world.network.unblock(ways)
+        await trio.sleep(60)
+        assert not berta.alive
+        world.network.block(ways)
+        await berta.start()
+        await trio.sleep(30)
+        world.network.unblock(ways)
+        await world.heal()
+        await world.converge()
+
+        contents = sorted(shown[1] for shown in berta.disk.tree().values())
+        assert contents == [b"earlier, so it loses", b"later, so it wins"]
+        assert anna.disk.tree() == berta.disk.tree()
+        assert berta.drive is not None
+        with berta.drive.replica.reading() as log:
+            versions = [record for path in berta.disk.tree() for record in log.registers.versions(path)]
+        assert all(record.content.kind is not Kind.DELETED for record in versions)
+        assert {record.path for record in versions} == {"f"}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> None:
+    """Seed 6: what the home noted of our log every 30 s was too late."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+        backup = anna.back_up()
+        write(anna, "f", b"after the backup")
+        await world.converge()
+        known = anna.dots()
+        anna.kill()
+        ways = [("anna", "berta"), ("berta", "anna")]
+        world.network.block(ways)
+        await anna.restore(backup, whole=False)
+        await anna.start()
+        write(anna, "g", b"after the restore")
+        await trio.sleep(30)
+        for dot, record in anna.dots().items():
+            assert known.get(dot, record) == record
+        world.network.unblock(ways)
+        await world.heal()
+        await world.converge()
+        assert anna.disk.tree().keys() == berta.disk.tree().keys() == {"f", "g"}
+        for dot, record in (anna.dots() | berta.dots()).items():
+            assert known.get(dot, record) == record
+
+    run_simulated(lambda: within_world(1, story), 1)

@@ -1,0 +1,178 @@
+"""The oracle: what must be where, after all that persons did and faults took."""
+
+from random import Random
+
+import trio
+
+from p2pdrive.lab.evidence import content_of, entries_of, original_of, readable, root_of
+from p2pdrive.lab.machine import Machine
+from p2pdrive.lab.oracle import Oracle, Removal
+from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.world import World, within_world
+from p2pdrive.model.record import Content, Kind
+
+
+def standing(oracle: Oracle) -> set[bytes]:
+    return {data for data, story in oracle.stories.items() if story.stands}
+
+
+def file(data: bytes) -> tuple[object, ...]:
+    return ("file", data, False, 0)
+
+
+def test_what_a_person_replaces_or_deletes_need_not_stand() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", "a", b"one", None)
+    oracle.wrote("anna", "a", b"two", b"one")
+    oracle.wrote("anna", "b", b"three", None)
+    assert standing(oracle) == {b"two", b"three"}
+    oracle.deleted("berta", "b", b"three")
+    assert standing(oracle) == {b"two"}
+    assert oracle.is_known(b"one")
+    assert not oracle.is_known(b"four")
+
+
+def test_a_content_that_is_written_again_stands_again() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", "a", b"one", None)
+    oracle.wrote("anna", "a", b"two", b"one")
+    oracle.wrote("anna", "a", b"one", b"two")
+    assert standing(oracle) == {b"one"}
+
+
+def test_a_rename_moves_what_stands_and_replaces_what_was_there() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", "d/a", b"one", None)
+    oracle.wrote("anna", "b", b"two", None)
+    oracle.renamed("anna", "d/a", "b", b"two", {"b": b"one"})
+    assert standing(oracle) == {b"one"}
+    assert oracle.took_away("anna", "d/a")
+    assert not oracle.took_away("anna", "b")
+    assert not oracle.took_away("berta", "d/a")
+    assert oracle.unscanned == {("anna", "b"): b"one"}
+
+
+def test_a_directory_that_goes_takes_its_inside_along() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", "d/e/a", b"one", None)
+    oracle.renamed("anna", "d", "f", None, {"f/e/a": b"one"})
+    assert oracle.took_away("anna", "d/e/a")
+    assert oracle.anyone_took_away("d/new")
+    assert not oracle.anyone_took_away("f/e/a")
+
+
+def test_settling_a_conflict_is_an_edit_of_its_path() -> None:
+    oracle = Oracle()
+    oracle.deleted("anna", "d/a (conflict 0123abcd from berta).txt", b"one")
+    assert "d/a.txt" in oracle.changed
+    assert original_of("d/a (conflict 0123abcd from berta) (conflict 99999999 from c).txt") == (
+        "d/a (conflict 0123abcd from berta).txt"
+    )
+    assert original_of("a (conflict of interests).txt") == ""
+
+
+def test_a_power_loss_forgives_what_it_took_and_makes_known_what_it_left() -> None:
+    oracle = Oracle()
+    for path, data in {"kept": b"one", "torn": b"two two", "gone": b"three"}.items():
+        oracle.wrote("anna", path, data, None)
+    before = {"kept": file(b"one"), "torn": file(b"two two"), "gone": file(b"three")}
+    oracle.power_lost("anna", before, {"kept": file(b"one"), "torn": file(b"two\0\0\0\0")})
+    assert standing(oracle) == {b"one"}
+    assert oracle.is_known(b"two\0\0\0\0")
+    assert oracle.took_away("anna", "gone")
+    assert not oracle.took_away("anna", "kept")
+    (crash,) = oracle.crashes
+    assert crash.persons == {"kept", "torn", "gone"}
+    assert crash.torn == {"torn"}
+
+
+def test_rot_forgives_what_it_changed() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", "a", b"one", None)
+    oracle.rotted("anna", "a", b"onf", b"one")
+    assert standing(oracle) == set()
+    assert oracle.is_known(b"onf")
+
+
+def test_a_deletion_in_the_breath_of_a_kill_may_go_unnoticed() -> None:
+    oracle = Oracle()
+    oracle.looked_at_everything("anna")
+    oracle.deleted("anna", "a", b"one")
+    early = Removal("anna", oracle.count)
+    oracle.looked_at_everything("anna")
+    oracle.deleted("anna", "b", b"two")
+    late = Removal("anna", oracle.count)
+    oracle.killed("anna")
+    assert oracle.noticed(early)
+    assert not oracle.noticed(late)
+
+
+def test_a_node_that_takes_its_folder_as_it_is_sees_no_deletion() -> None:
+    oracle = Oracle()
+    oracle.adopting.add("anna")
+    oracle.deleted("anna", "a", b"one")
+    assert ("a", b"one") not in oracle.places
+
+
+def test_paths_that_rules_hid_at_any_time_are_remembered() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", ".p2pdriveignore", b"*.tmp\nd/\n", None)
+    oracle.wrote("anna", ".p2pdriveignore", b"", b"*.tmp\nd/\n")
+    assert oracle.was_ignored("x.tmp")
+    assert oracle.was_ignored("d/a")
+    assert not oracle.was_ignored("a")
+
+
+# --- in a world
+
+
+def write(machine: Machine, path: str, data: bytes) -> None:
+    replaced = machine.disk.read(path) if machine.disk.exists(path) else None
+    machine.disk.write(path, data)
+    machine.world.oracle.wrote(machine.name, path, data, replaced)
+
+
+def test_a_restored_backup_forgets_only_what_nobody_else_has() -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        write(berta, "old", b"in the backup")
+        await world.converge()
+        backup = berta.disk.snapshot()
+        write(berta, "shared", b"others have it")
+        await world.converge()
+        world.network.block([("anna", "berta"), ("berta", "anna")])
+        write(berta, "alone", b"nobody else has it")
+        await trio.sleep(5)
+        before = berta.disk.tree()
+        berta.kill()
+        berta.disk.restore(backup)
+        world.oracle.restored("berta", before, berta.disk.tree())
+        assert standing(world.oracle) == {b"in the backup", b"others have it"}
+        assert world.oracle.stories[b"in the backup"].must_be_readable
+        assert "alone" in world.oracle.excused
+        assert "shared" not in world.oracle.excused
+        assert "berta" in world.oracle.adopting
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_evidence_is_the_same_whether_the_node_runs_or_not() -> None:
+    large = Random(1).randbytes(500_000)
+
+    async def story(world: World) -> None:
+        anna = world.add_machine("anna", "admin")
+        await world.share(anna)
+        write(anna, "small", b"small")
+        write(anna, "large", large)
+        await world.converge()
+        lacking = Content(Kind.FILE, 1, bytes(32), 1)
+        asked = [content_of(b"small"), content_of(large), lacking]
+        for _ in range(2):
+            assert set(entries_of(anna)) == {"small", "large"}
+            assert readable(anna, asked) == {root_of(b"small"), root_of(large)}
+            await anna.stop()
+        assert content_of(large).blocks > 1
+
+    run_simulated(lambda: within_world(1, story), 1)

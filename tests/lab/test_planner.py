@@ -1,0 +1,85 @@
+"""The pure planner on replicas that exist on paper: many cases, and bad planners are caught."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from p2pdrive.lab import paper as on_paper
+from p2pdrive.lab.paper import Paper
+from p2pdrive.lab.planner import try_case, try_planner
+from p2pdrive.model.heads import Heads, merge
+from p2pdrive.model.record import Content, Kind, Record
+from p2pdrive.planning.conflicts import Verdict, judge
+
+
+def test_all_promises_are_kept_on_paper() -> None:
+    tried = try_planner(seed=1, cases=400)
+    assert tried.failure is None, tried.failure
+    assert tried.cases == 400
+
+
+def test_it_ends_in_time() -> None:
+    assert try_planner(seed=2, cases=10**9, seconds=0.0).cases == 1
+
+
+def test_a_case_is_the_same_each_time() -> None:
+    assert [paper.disk for paper in try_case("7")] == [paper.disk for paper in try_case("7")]
+
+
+def test_cases_have_conflicts_and_renames_into_directories() -> None:
+    ended = [try_case(f"3 {number}") for number in range(60)]
+    assert any(note.loser for papers in ended for note in papers[0].notes.values())
+    assert any("/" in path for papers in ended for path in papers[0].disk)
+    assert {len(papers) for papers in ended} == {2, 3}
+
+
+def caught(seed: int) -> str:
+    """Which promise is broken first."""
+    failure = try_planner(seed, cases=400).failure
+    assert failure is not None
+    with pytest.raises(type(failure.violation)):
+        try_case(failure.seed)
+    return failure.violation.checker
+
+
+def test_heads_that_depend_on_the_order_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def first_come(heads: Iterable[Record], more: Iterable[Record]) -> Heads:
+        merged = merge(heads, more)
+        return tuple(heads)[:1] or merged[:1]
+
+    monkeypatch.setattr("p2pdrive.lab.planner.merge", first_come)
+    assert caught(1) == "Determinism"
+
+
+def test_a_winner_that_depends_on_the_place_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def whimsical(heads: Heads, live_child: bool) -> Verdict:
+        verdict = judge(heads, live_child)
+        if verdict.losers and verdict.content.kind is Kind.FILE:
+            taken.append(1)
+            if len(taken) % 2:
+                return Verdict(verdict.losers[0].content, verdict.seen, verdict.losers)
+        return verdict
+
+    monkeypatch.setattr(on_paper, "judge", whimsical)
+    assert caught(1) in {"Convergence", "Termination", "Quiescence", "NoLostUpdate", "BoundedCopies"}
+
+
+def test_losers_that_are_not_shown_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Paper, "_show_copies", lambda _self, _path: False)
+    assert caught(1) == "NoLostUpdate"
+
+
+def test_records_about_what_was_only_heard_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if showing a file did not note what it stands for."""
+
+    def forgetful(self: Paper, path: str, content: Content, seen: object) -> None:
+        del seen
+        if content.live:
+            self.disk[path] = content
+        else:
+            self.disk.pop(path, None)
+
+    monkeypatch.setattr(Paper, "_put", forgetful)
+    assert caught(1) in {"Quiescence", "Termination"}

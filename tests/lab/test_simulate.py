@@ -1,0 +1,124 @@
+"""The simulated world: equal runs of a seed, promises kept on some seeds, failures that shrink."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from p2pdrive.lab.faults import FAULTS
+from p2pdrive.lab.oracle import Violation
+from p2pdrive.lab.people import ACTIONS, Person
+from p2pdrive.lab.scenario import JOIN, Outcome, plan, run
+from p2pdrive.lab.shrink import shrink
+
+#: Processor seconds that a scenario of 3 nodes and 200 steps may take: 20 of them in a minute of one core.
+#: Twice that, as a shared machine is no quiet one.
+_SECONDS = 6.0
+
+
+def test_two_runs_of_a_seed_are_equal() -> None:
+    first, second = run(plan(7, 3, 60)), run(plan(7, 3, 60))
+    assert first.lines == second.lines
+    assert first.digest == second.digest
+
+
+def test_other_seeds_are_other_runs() -> None:
+    assert run(plan(8, 2, 20)).digest != run(plan(9, 2, 20)).digest
+
+
+def test_runs_in_two_processes_are_equal() -> None:
+    """The command fixes what Python makes different from process to process."""
+    told = {_simulate("--seed", "7", "--steps", "40", PYTHONHASHSEED=salt) for salt in ("1", "2")}
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_all_promises_are_kept(seed: int) -> None:
+    _check(run(plan(seed, 3, 100)))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_all_promises_are_kept_whatever_happens(fault: str) -> None:
+    _check(run(plan(1, 3, 60, [fault])))
+
+
+def test_a_failing_schedule_becomes_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A planted fault: whoever deletes anything brings forth a content that nobody wrote."""
+    _plant(monkeypatch)
+    failed = next(outcome for seed in range(20) if (outcome := run(plan(seed, 2, 60, []))).violation)
+    short = shrink(failed, runs=40)
+    assert short.violation is not None
+    assert failed.violation is not None
+    assert short.violation.checker == failed.violation.checker
+    steps = short.scenario.steps
+    assert len(steps) < len(failed.scenario.steps) / 4
+    assert any(step.act == "delete" for step in steps)
+    assert run(short.scenario).digest == short.digest
+
+
+def test_steps_that_are_left_out_do_not_change_the_others() -> None:
+    scenario = plan(3, 2, 30, [])
+    without = replace(scenario, steps=scenario.steps[:10] + scenario.steps[11:])
+    assert [step.draw for step in without.steps] == [
+        s.draw for s in scenario.steps if s is not scenario.steps[10]
+    ]
+    assert run(without).violation is None
+
+
+def test_every_action_and_fault_is_drawn() -> None:
+    drawn = {step.act for seed in range(60) for step in plan(seed, 3, 100).steps}
+    assert drawn == {*ACTIONS, *FAULTS, JOIN}
+
+
+def test_a_scenario_is_fast_enough() -> None:
+    began = time.process_time()
+    for seed in (1, 2):
+        run(plan(seed, 3, 200))
+    assert (time.process_time() - began) / 2 < _SECONDS
+
+
+def test_a_violation_is_told_with_seed_commit_and_schedule(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from p2pdrive.lab.simulate import Simulation, simulate
+
+    _plant(monkeypatch)
+    said: list[str] = []
+    trace = tmp_path / "trace"
+    seeds = [seed for seed in range(20) if run(plan(seed, 2, 30, [])).violation][:1]
+    assert simulate(Simulation(2, 30, (), trace), seeds, said.append) == 1
+    text = "\n".join(said)
+    assert re.search(rf"seed {seeds[0]}: FAILED at commit \S+: NoInventedContent", text)
+    assert f"p2pdrive lab simulate --seed {seeds[0]} --nodes 2 --steps 30 --faults none" in text
+    assert re.search(r"shrunk to \d+ steps", text)
+    assert "NoInventedContent" in trace.read_text()
+
+
+def _check(outcome: Outcome) -> None:
+    """Raise the violation, if there is one, with what led to it."""
+    if outcome.violation is not None:
+        raise AssertionError(f"{outcome.violation}\n" + "\n".join(outcome.lines))
+
+
+def _plant(monkeypatch: pytest.MonkeyPatch) -> None:
+    def delete(person: Person) -> None:
+        path = person.pick(person.files())
+        if path is not None:
+            raise Violation("NoInventedContent", "planted")
+
+    monkeypatch.setitem(ACTIONS, "delete", (delete, 14))
+
+
+def _simulate(*arguments: str, **environment: str) -> str:
+    """What the command says of its runs, but for how long they took."""
+    command = [sys.executable, "-m", "p2pdrive.cli.main", "lab", "simulate", *arguments]
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return re.sub(r" in [\d.]+ s", "", done.stdout)
