@@ -1,5 +1,6 @@
 """One scenario: a schedule drawn from a seed, carried out; then all is healed and must come to rest."""
 
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -81,11 +82,12 @@ class Setting:
 
 @dataclass(frozen=True)
 class Scenario:
-    """All that makes a run what it is."""
+    """All that makes a run what it is. ``salt``: other than 0 where chance is to fall differently."""
 
     seed: int
     setting: Setting
     steps: tuple[Step, ...]
+    salt: int = 0
 
 
 @dataclass
@@ -142,19 +144,24 @@ def _step(random: Random, setting: Setting, kinds: list[str], rate: float) -> St
 
 
 def run(scenario: Scenario) -> Outcome:
-    """Carry it out. Never raises a Violation: the outcome holds it."""
+    """Carry it out. Never raises a Violation, nor what fails in the lab itself: the outcome holds it."""
     outcome = Outcome(scenario)
+    seed = scenario.seed + (scenario.salt << 64)
 
     async def main(world: World) -> None:
         try:
             await _Run(world, scenario).run()
         except Violation as violation:
             outcome.violation = violation
-        outcome.digest = world.trace.digest()
-        outcome.lines = world.trace.lines
-        outcome.virtual_seconds = world.trace.seconds
+        finally:
+            outcome.digest = world.trace.digest()
+            outcome.lines = world.trace.lines
+            outcome.virtual_seconds = world.trace.seconds
 
-    run_simulated(lambda: within_world(scenario.seed, main), scenario.seed)
+    try:
+        run_simulated(lambda: within_world(seed, main), seed)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is to be told with its schedule
+        outcome.violation = Violation("NoUnexpectedFailure", "".join(traceback.format_exception(error)))
     return outcome
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from p2pdrive.lab.scenario import Outcome, Scenario, Step, run
 
 #: Runs that a shrink may take: some minutes.
-RUNS_MAX = 150
+RUNS_MAX = 300
 
 
 def shrink(failed: Outcome, runs: int = RUNS_MAX, told: Callable[[int, int], None] | None = None) -> Outcome:
@@ -31,6 +31,7 @@ class _Search:
         self._promise = failed.violation.checker
         self._left = runs
         self._told = told
+        self._salts = 0
 
     def halve(self) -> None:
         """Leave out ever smaller parts, until no single step can be left out or the runs are used up."""
@@ -59,6 +60,16 @@ class _Search:
         return shorter
 
     def _try(self, scenario: Scenario) -> bool:
+        """Whether it still fails, once with chance as it was, once with another."""
+        return any(
+            self._fails(replace(scenario, salt=salt)) for salt in (self.best.scenario.salt, self._salt())
+        )
+
+    def _salt(self) -> int:
+        self._salts += 1
+        return self._salts
+
+    def _fails(self, scenario: Scenario) -> bool:
         self._left -= 1
         outcome = run(scenario)
         if outcome.violation is None or outcome.violation.checker != self._promise:
