@@ -6,6 +6,7 @@ A directory is watched first and listed then, so whatever appears in it is eithe
 import ctypes
 import errno
 import os
+import select
 import struct
 from functools import cache
 
@@ -48,6 +49,8 @@ class Inotify:
         self.fd = _check(_library().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self.lost_root = False
         self.incomplete = False
+        self._poll = select.poll()
+        self._poll.register(self.fd, select.POLLIN)
         self._root = root
         self._paths: dict[int, str] = {}
         self._watches: dict[str, int] = {}
@@ -96,6 +99,10 @@ class Inotify:
             added.add("")
         for directory in sorted(added):
             self.watch_tree(directory)
+
+    def has_more(self) -> bool:
+        """Whether there is something to read."""
+        return bool(self._poll.poll(0))
 
     def close(self) -> None:
         """Stop watching."""

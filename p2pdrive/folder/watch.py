@@ -114,12 +114,12 @@ async def _gathered(
     if waiting.cancelled_caught:
         return changed
     until = trio.current_time() + WATCH_GATHER_SECONDS
-    while True:
+    await offload(notify.read, changed)
+    await trio.sleep(WATCH_QUIET_SECONDS)
+    if notify.has_more():  # much is going on: read it in few pieces
+        await trio.sleep_until(until)
         await offload(notify.read, changed)
-        with trio.move_on_after(WATCH_QUIET_SECONDS) as pause:
-            await trio.lowlevel.wait_readable(notify.fd)
-        if pause.cancelled_caught or trio.current_time() >= until:
-            return changed
+    return changed
 
 
 def _relative(root: Path, paths: Iterator[str]) -> set[str]:
