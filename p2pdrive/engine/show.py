@@ -245,8 +245,7 @@ class _Run:
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
             self.retired.append(_Retired(self._files.remove(task.path, task.expected), task.before))
-        self._files.make_directory(task.path)
-        self._put(task, self._files.stat(task.path), None)
+        self._put(task, self._made(task.path), None)
 
     def _remove(self, task: Task) -> None:
         if task.expected is None:
@@ -294,8 +293,7 @@ class _Run:
                 continue
             stat = self._files.stat(directory)
             if stat is None:
-                self._files.make_directory(directory)
-                stat = self._files.stat(directory)
+                stat = self._made(directory)
                 self.directories.add(paths.parent(directory))
                 with self._replica.reading() as log:
                     seen = judge(log.registers.heads(directory), True).seen
@@ -305,6 +303,14 @@ class _Run:
                 self.shown.again.append(directory)
                 raise Changed(f"{directory} is no directory.")
             self._parents.add(directory)
+
+    def _made(self, directory: str) -> Stat:
+        """Make a directory."""
+        self._files.make_directory(directory)
+        stat = self._files.stat(directory)
+        if stat is None:
+            raise Changed(f"{directory} was removed as soon as it was made.")
+        return stat
 
     def _put(self, task: Task, stat: Stat | None, displaced: str | None) -> None:
         if displaced is not None:

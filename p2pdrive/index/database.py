@@ -36,6 +36,8 @@ class Database:
         One inside another joins it: it is undone by itself if it fails, and durable when the outer one is.
         """
         with self._write_lock, self._translated():
+            if self._closed:
+                raise Unreadable(f"{self.path} was closed.")
             self._writer.execute(f"SAVEPOINT level{self._depth}" if self._depth else "BEGIN IMMEDIATE")
             self._depth += 1
             try:
@@ -54,6 +56,8 @@ class Database:
     def read(self) -> Iterator[sqlite3.Connection]:
         """A connection that sees what is committed, and never waits for the writer or for other readers."""
         with self._translated():
+            if self._closed:
+                raise Unreadable(f"{self.path} was closed.")
             try:
                 reader = self._readers.pop()
             except IndexError:

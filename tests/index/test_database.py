@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from p2pdrive.errors import FormatTooNew, IndexCorrupt, NotWritable
+from p2pdrive.errors import FormatTooNew, IndexCorrupt, NotWritable, Unreadable
 from p2pdrive.index.database import Database
 from p2pdrive.index.schema import MIGRATIONS
 
@@ -175,3 +175,13 @@ def test_totals_follow_the_entries(database: Database) -> None:
     with database.transaction() as connection:
         connection.execute("DELETE FROM entries")
     assert totals() == {1: (0, 0), 2: (0, 0)}
+
+
+def test_a_closed_database_says_so(tmp_path: Path) -> None:
+    """A message from a peer may be handled while the drive is being closed."""
+    database = Database(str(tmp_path / "index.db"))
+    database.close()
+    with pytest.raises(Unreadable, match="closed"), database.transaction():
+        pass
+    with pytest.raises(Unreadable, match="closed"), database.read():
+        pass

@@ -82,3 +82,28 @@ def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> Non
             assert known.get(dot, record) == record
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_directory_that_is_removed_as_soon_as_it_is_made_does_not_part_the_trees() -> None:
+    """Seed 711: it was noted as deleted, and neither published nor shown again."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+
+        def remove(path: str) -> None:
+            berta.disk.remove_directory(path)
+            world.oracle.deleted(berta.name, path, None)
+
+        berta.ambushes.append(Ambush("after", "make_directory", 0, remove))
+        anna.disk.make_directory("new")
+        world.oracle.made_directory(anna.name, "new")
+        await trio.sleep(10)
+        assert not berta.ambushes
+        await world.heal()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)

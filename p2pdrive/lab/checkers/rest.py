@@ -122,7 +122,7 @@ def curable(world: Any, machine: Any) -> set[str]:
     hampered = {path for name, path in world.oracle.hampers if name == machine.name}
     if machine.drive is None or "" in hampered or getattr(machine, "role", "") == "viewer":
         return set()
-    reported = {path for path, _, _ in machine.drive.problems.all()}
+    reported = {path for path, _, _ in machine.drive.problems.all() if path}  # a fork, say, stays
     return {path for path in reported - hampered if not _deserved(machine, path)}
 
 
