@@ -123,7 +123,8 @@ class Acts:
 
     def write_held(self, path: str, data: bytes) -> None:
         """Write all of the file that was opened at ``path``, wherever it is now."""
-        self._overwrite(self.held[path], path, data)
+        file = self.held[path]
+        self._overwrite(file, self._name_of(file, path), data)
 
     def let_go(self, path: str) -> None:
         """Close what was opened at ``path``, if anything was."""
@@ -131,7 +132,7 @@ class Acts:
         if file is not None:
             file.writers -= 1
             file.opens -= 1
-            self.note(path)
+            self.note(self._name_of(file, path))
 
     def sync(self, path: str = "") -> None:
         """Make a file with its name durable, or a directory's names; everything for the root."""
@@ -217,6 +218,10 @@ class Acts:
         above = path.rpartition("/")[0]
         if above and self._find(above) is None:
             self._make(above)
+
+    def _name_of(self, file: File, opened: str) -> str:
+        """Where a file is that was ``opened`` there: a watcher names it so."""
+        return next((path for path, inode in self.volume.walk() if inode is file), opened)
 
     def _overwrite(self, file: File, path: str, data: bytes) -> None:
         _check_free(file, path)

@@ -242,11 +242,14 @@ class Oracle:
             self._arrive(path, data)
         for key in [key for key in self.unscanned if key[0] == machine]:
             del self.unscanned[key]
-        elsewhere = self._held_elsewhere(machine)
-        for data in list(self.stories):
-            if data not in elsewhere and data not in there.values():
-                self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
         others = [tree for name, tree in self._trees() if name != machine]
+        shown = {data for tree in others for data in files_in(tree).values()} | set(there.values())
+        known = self._known_elsewhere(machine, shown)
+        for data, story in self.stories.items():
+            if data not in shown:
+                self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
+                if data in known:  # others had it before, and have it still
+                    story.kept = self._next()
         self.excused.update(path for path in before if not any(path in tree for tree in others))
 
     def rotted(self, machine: str, path: str, data: bytes | None = None, was: bytes | None = None) -> None:
@@ -367,18 +370,15 @@ class Oracle:
         machines = self.world.machines if self.world is not None else ()
         return [(machine.name, machine.disk.tree()) for machine in machines]
 
-    def _held_elsewhere(self, machine: str) -> set[bytes]:
-        """Contents that others have, in the folder or in the history."""
-        held: set[bytes] = set()
+    def _known_elsewhere(self, machine: str, shown: set[bytes]) -> set[bytes]:
+        """Contents that others have in their history, those that are ``shown`` left out."""
         others = [m for m in (self.world.machines if self.world is not None else ()) if m.name != machine]
-        for other in others:
-            held.update(files_in(other.disk.tree()).values())
-        asked = [data for data, story in self.stories.items() if story.must_be_readable and data not in held]
+        asked = [data for data, story in self.stories.items() if story.must_be_readable and data not in shown]
         contents = {root_of(data): data for data in asked}
+        found: set[bytes] = set()
         for other in others:
-            whole = readable(other, (content_of(data) for data in asked))
-            held.update(contents[root] for root in whole)
-        return held
+            found.update(contents[root] for root in readable(other, (content_of(data) for data in asked)))
+        return found
 
 
 def _is_still(made: bytes | None, shown: Any) -> bool:

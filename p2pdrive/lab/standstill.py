@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from p2pdrive.engine.drive import Drive
 from p2pdrive.lab.checkers import curable, unobtainable
+from p2pdrive.model.paths import IGNORE_FILE
 
 if TYPE_CHECKING:
     from p2pdrive.lab.machine import Machine
@@ -58,14 +59,16 @@ def _unshown(world: "World") -> str | None:
     for machine in world.members:
         drive = _drive(machine)
         problems = {path for path, _, _ in drive.problems.all()}
-        if not problems and not drive.exchange.standing.unshown:
+        with drive.replica.reading() as log:
+            unshown = {path for path, _ in log.entries.unshown("", 100)}
+        if not problems and not unshown:
             continue
         if nowhere is None:
             nowhere = unobtainable(world)
-        waiting = curable(world, machine) - nowhere
-        with drive.replica.reading() as log:
-            unshown = {path for path, _ in log.entries.unshown("", 100)} - nowhere
-        waiting |= unshown - problems
+        silent = unshown - problems
+        if machine.role != "viewer":
+            silent |= unshown & {IGNORE_FILE}
+        waiting = (curable(world, machine) | silent) - nowhere
         if waiting:
             return f"{machine.name} does not show {sorted(waiting)[:5]}; problems: {drive.problems.all()}"
     return None

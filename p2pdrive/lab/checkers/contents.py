@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from p2pdrive.lab.checkers.checker import Checker
-from p2pdrive.lab.evidence import content_of, files_in, on_disk, readable, reading, root_of
+from p2pdrive.lab.evidence import content_of, files_in, index_of, on_disk, readable, reading, root_of
 from p2pdrive.lab.oracle import Crash, Story
 from p2pdrive.model.record import Content, Kind
 
@@ -123,6 +123,8 @@ class AcknowledgedMeansDurable(Checker):
             if restores:  # a backup holds less, and is known to
                 self._told.pop(machine.name, None)
                 continue
+            if not index_of(machine).exists():
+                continue  # its disk is away
             book = self.books.books.get(machine.name)
             frontier = book.frontier if book is not None else {}
             for actor, seq in self._told.get(machine.name, {}).items():
