@@ -60,7 +60,7 @@ class Settler:
             marks = ledger.finish()
             settled.published = pen.written
         settled.tasks = _marked(settled.tasks, marks)
-        settled.touched = ledger.touched
+        settled.touched |= ledger.touched
         return settled
 
     def _observe(self, named: Sequence[str], observer: Observer, settled: Settled) -> list[Observed]:
@@ -95,6 +95,11 @@ class Settler:
             settled.well += ignored
             with self._replica.writing() as log:
                 log.entries.mark_shown(ignored)
+                copies = [
+                    copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
+                ]
+                log.entries.mark_unshown((copy, 0) for copy in copies)
+                settled.touched.update(copies)
                 self._forget(log, ignored)
         return list(found.values())
 
