@@ -203,7 +203,8 @@ class _Run:
             if verdict.content == action.content and not (verdict.losers or now.verdict.losers):
                 self._finish(seen)  # what was published is all that there is
                 return
-            entry = self._ledger.entry(seen.path)
+            # What was moved away has an entry still, which is about to follow it.
+            entry = self._ledger.entry(seen.path) if seen.content.live else None
             now = self._situation(seen, entry)
             action = reconcile(now)
         tasks = len(self._settled.tasks)

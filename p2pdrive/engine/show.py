@@ -82,9 +82,13 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
 
     def checked(task: Task) -> Task:
         source = task.moved_from
+        if not source:
+            return task
+        if replica.ignore.ignored(source, False):
+            return task._replace(moved_from="")  # nobody looks at what is there, so it may be anything
         wanted = judge(heads.get(source, ()), source in crowded).content
         mark = marks[source][0] if source in marks else None
-        return _with_source(task, entries.get(source), wanted, mark) if source else task
+        return _with_source(task, entries.get(source), wanted, mark)
 
     return [checked(task) for task in tasks]
 

@@ -46,6 +46,7 @@ class _Pipe:
         self.moved = trio.Event()
         self._network = network
         self._segments: deque[tuple[float, bytes]] = deque()
+        self._reading: trio.CancelScope | None = None
         self._free_at = 0.0  # when the line has carried what was sent before
 
     def wake(self) -> None:
@@ -63,7 +64,8 @@ class _Pipe:
         self._segments.append((max(earliest, self._free_at + delay), data))
         self.unread += len(data)
         network.bytes_sent += len(data)
-        self.wake()
+        if self._reading is not None:  # wakes the reader when it arrives, and not before
+            self._reading.deadline = self._arrives()
 
     def room(self) -> int:
         return min(_SEGMENT_BYTES, _WINDOW_BYTES - self.unread)
@@ -90,12 +92,16 @@ class _Pipe:
 
     async def more(self) -> None:
         """Wait until something may have arrived."""
-        arrives = self._segments[0][0] if self._segments else float("inf")
-        if self.silent or self._network.blocked(self.source, self.target):
-            arrives = float("inf")
         moved = self.moved
-        with trio.move_on_at(arrives):
+        with trio.CancelScope(deadline=self._arrives()) as self._reading:
             await moved.wait()
+        self._reading = None
+
+    def _arrives(self) -> float:
+        """When what comes next will be here."""
+        if self.silent or not self._segments or self._network.blocked(self.source, self.target):
+            return float("inf")
+        return self._segments[0][0]
 
 
 class SimulatedStream:

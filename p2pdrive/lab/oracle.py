@@ -349,10 +349,10 @@ class Oracle:
 
     def _take_away(self, machine: str, path: str, data: bytes, number: int) -> None:
         story = self._story(data, f"{path} on {machine}, seen there")
-        if self._is_viewer(machine) and story.writer != machine:
-            return  # what a viewer does with it is nobody else's business
-        story.replaced = number
-        if machine not in self.adopting:
+        viewer = self._is_viewer(machine)  # what it does with others' files is nobody else's business
+        if not viewer or story.writer == machine:
+            story.replaced = number
+        if not viewer and machine not in self.adopting:
             self.places.setdefault((path, data), Place()).removals.append(Removal(machine, number))
 
     def _forgive(self, data: bytes, number: int, why: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import randbits
+from shlex import quote
 
 from p2pdrive.lab.scenario import Outcome, plan, run
 from p2pdrive.lab.shrink import shrink
@@ -104,7 +105,7 @@ def _options(simulation: Simulation) -> str:
     if simulation.steps != usual.steps:
         options += f" --steps {simulation.steps}"
     if simulation.faults is not None:
-        options += f" --faults '{','.join(simulation.faults) or 'none'}'"
+        options += f" --faults {quote(','.join(simulation.faults) or 'none')}"
     return options
 
 

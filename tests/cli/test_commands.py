@@ -65,7 +65,7 @@ def test_version_and_help_are_exit_code_0(capsys) -> None:
     assert main(["-h"]) == 0
     out = capsys.readouterr().out
     commands = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
-    assert commands == ["share", "join", "status", "wait", "run", "log", "devices", "leave"]
+    assert commands == ["share", "join", "status", "wait", "run", "log", "devices", "leave", "lab"]
 
 
 async def test_share_prints_the_link_alone_on_stdout(socket, control, home, capsys) -> None:

@@ -58,3 +58,18 @@ async def test_copy_edited_on_two_machines_at_once_has_a_copy_itself(
     await world.until(lambda: sorted(anna.files().values()) == expected, "anna shows both")
     await world.converge()
     assert sorted(berta.files().values()) == expected
+
+
+async def test_renaming_the_winner_shows_the_loser_in_its_place(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta, _ = await in_conflict(world)
+    await trio.sleep(5)
+    anna.look()  # its time is no longer of just now: a rename can be told
+    await world.quiet()
+    anna.rename("report.txt", "moved.txt")
+    anna.look("moved.txt")
+    expected = {"report.txt": "by anna", "moved.txt": "by berta"}
+    await world.until(lambda: anna.files() == expected, "anna shows the loser")
+    assert await world.converge()
+    assert berta.files() == expected

@@ -13,16 +13,23 @@ class NoResurrectedDelete(Checker):
     """A version that came to a path once, and was deleted there by a person, is not seen there again.
 
     Excused is what a person also changed in another way, and a deletion that its node could not notice: it
-    was killed in the same breath, or had just been restored.
+    was killed in the same breath, its drive had failed, or had just been restored.
     """
 
     number: ClassVar[int] = 4
+
+    def _prepare(self) -> None:
+        self._ran: dict[str, tuple[Any, Any]] = {}  # machine → its process and its open drive, when last seen
 
     def _during(self, world: Any) -> None:
         """Only notes which nodes have looked at everything that happened on their disks."""
         oracle = world.oracle
         for machine in world.machines:
             drive = machine.drive
+            process, before = self._ran.get(machine.name, (None, None))
+            if process is machine.process and before is not drive and before is not None:
+                oracle.killed(machine.name)  # in the midst of what it was showing, perhaps
+            self._ran[machine.name] = (machine.process, drive)
             if drive is None:
                 continue
             if drive.replica.adopting:

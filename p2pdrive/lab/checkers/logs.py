@@ -76,7 +76,8 @@ class SoundLogs(Checker):
             self._check_chain(machines[name], actor)
 
     def _after(self, world: Any) -> None:
-        for machine in world.machines:
+        members = (machine for machine in world.machines if machine.name in self.books.books)
+        for machine in members:
             for actor in sorted(self.books.books[machine.name].frontier):
                 self._check_chain(machine, actor)
         running = {machine.name for machine in world.machines if machine.drive is not None}
