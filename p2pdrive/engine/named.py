@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
-from p2pdrive.errors import Changed
+from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -73,8 +73,10 @@ def _as_left(replica: Replica, log: Log, entry: Entry, shown: Mapping[str, Stat]
     """Whether a known directory holds just the files that we have put there."""
     try:
         names = replica.files.list(entry.path)
-    except Changed:
-        return False
+    except RootMissing:
+        raise
+    except WorldError:
+        return False  # the look into it finds out what is wrong
     for found in names:
         ours = shown.get(paths.join(entry.path, found.name)) if found.name is not None else None
         if ours is None or ours != found.stat:

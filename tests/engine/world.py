@@ -415,6 +415,9 @@ class Meddled(LocalFiles):
         super().__init__(root)
         self._machine = machine
 
+    def list(self, path: str) -> Any:
+        return self._meddle("list", path, super().list, path)
+
     def publish(self, name: str, path: str, expected: Any) -> Any:
         return self._meddle("publish", path, super().publish, name, path, expected)
 
