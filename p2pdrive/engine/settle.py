@@ -187,6 +187,8 @@ class _Run:
         """A directory that is gone, or something else now, is published as such after what was in it."""
         if entry is None or entry.content.kind is not Kind.DIRECTORY or seen.content.kind is Kind.DIRECTORY:
             return False
+        if not self._may_write:
+            return False  # nothing is published here, so there is nothing to wait for
         return self._replica.shows_inside(self._ledger.log, seen.path)
 
     def _settle_path(self, seen: Observed, entry: Entry | None) -> None:

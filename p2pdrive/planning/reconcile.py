@@ -131,7 +131,8 @@ def _refuse(now: Situation, base: Base | None) -> Action:
     wanted = now.verdict.content
     if not now.disk.live or now.disk.kind is Kind.DIRECTORY:
         return _show(now) if wanted.live else Blocked(now.path, _VIEWER)
-    if wanted.live and (base is None or base.content.identity != wanted.identity):
+    elsewhere = base is None or base.content.identity != wanted.identity
+    if wanted.live and (elsewhere or wanted.kind is Kind.DIRECTORY):  # a directory is there for what is in it
         return Show(now.path, now.verdict, keep=True)
     return Blocked(now.path, _VIEWER)
 

@@ -313,6 +313,13 @@ def test_viewers_edit_stays_where_it_is_until_others_change_the_file() -> None:
     assert (place.disk, place.kept) == (TWO, [NEW])
 
 
+def test_viewers_file_makes_room_for_the_directory_that_it_took_the_place_of() -> None:
+    place = place_of(head(DIRECTORY), disk=NEW, base=Base(DIRECTORY, head(DIRECTORY).vector), may_write=False)
+    (show,) = settle(place)
+    assert isinstance(show, Show) and show.keep
+    assert (place.disk, place.kept) == (DIRECTORY, [NEW])
+
+
 def test_viewers_edit_survives_a_remote_delete() -> None:
     gone = head(DELETED, actor=2, seen=head(ONE).vector)
     place = place_of(head(ONE), gone, disk=NEW, base=Base(ONE, head(ONE).vector), may_write=False)
