@@ -162,13 +162,13 @@ def _back_up(scene: Scene) -> None:
 
 
 def _restore(scene: Scene) -> None:
+    """The folder is put back; with the home too, nobody could tell (docs/architecture.md, Rollback)."""
     machine = scene.machine
     if machine.backup is None:
         _back_up(scene)
     elif machine.mounted:
-        whole = scene.random.random() < 0.3
         machine.kill()
-        scene.world.nursery.start_soon(machine.restore, machine.backup, whole)
+        scene.world.nursery.start_soon(machine.restore, machine.backup)
         scene.lasts(machine.start)
 
 
@@ -179,7 +179,7 @@ def _copy_folder(scene: Scene) -> None:
     if members and machine.mounted and source.mounted:
         copied = source.back_up()
         machine.kill()
-        scene.world.nursery.start_soon(machine.restore, copied, False)
+        scene.world.nursery.start_soon(machine.restore, copied)
         scene.lasts(machine.start)
 
 

@@ -68,11 +68,10 @@ class Ambush:
 
 @dataclass(frozen=True)
 class Backup:
-    """A folder, its ``.p2pdrive``, and what the home remembered, as they once were."""
+    """A folder and its ``.p2pdrive``, as they once were."""
 
     disk: object
     state: Path
-    marks: dict[bytes, tuple[int, bytes]]
 
 
 class Machine:
@@ -271,16 +270,16 @@ class Machine:
     # --- its disk
 
     def back_up(self) -> "Backup":
-        """Copy the folder, its state and the home as they are."""
+        """Copy the folder and its state as they are."""
         kept = self.world.directory / "backups" / f"{self.name} {self.world.oracle.count}"
         if not kept.exists():
             state = self.state / STATE_DIRECTORY
             shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*-shm"))
-        self.backup = Backup(self.disk.snapshot(), kept, dict(self.home.marks))
+        self.backup = Backup(self.disk.snapshot(), kept)
         return self.backup
 
-    async def restore(self, backup: "Backup", whole: bool) -> None:
-        """Put a backup in place of the folder (``whole``: and of the home), the node having been killed."""
+    async def restore(self, backup: "Backup") -> None:
+        """Put a backup in place of the folder, the node having been killed."""
         if self.process is not None:
             await self.process.over.wait()
         self.mount()
@@ -289,8 +288,6 @@ class Machine:
         shutil.rmtree(self.state / STATE_DIRECTORY)
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()
-        if whole:
-            self.home.marks = dict(backup.marks)
         self.world.oracle.restored(self.name, before, self.disk.tree())
 
     def unmount(self) -> None:

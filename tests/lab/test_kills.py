@@ -68,7 +68,7 @@ def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> Non
         anna.kill()
         ways = [("anna", "berta"), ("berta", "anna")]
         world.network.block(ways)
-        await anna.restore(backup, whole=False)
+        await anna.restore(backup)
         await anna.start()
         write(anna, "g", b"after the restore")
         await trio.sleep(30)

@@ -41,9 +41,12 @@ class NoResurrectedDelete(Checker):
 
     def _after(self, world: Any) -> None:
         oracle = world.oracle
+        nowhere = unobtainable(world)  # while its winner cannot be had, a path shows what it showed before
         for machine in world.machines:
             if _may_write(machine):
                 for path, data in files_in(machine.disk.tree()).items():
+                    if path in nowhere:
+                        continue
                     place = oracle.places.get((path, data))
                     if place is None or len(place.arrivals) != 1 or path in oracle.changed | oracle.excused:
                         continue
