@@ -70,7 +70,10 @@ def needs_bytes(task: Task) -> bool:
 
 
 def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there."""
+    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there.
+
+    Raises RootMissing.
+    """
     sources = [task.moved_from for task in tasks if task.moved_from]
     if not sources:
         return list(tasks)
@@ -79,6 +82,7 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         entries = log.entries.get_many(sources)
         heads = log.registers.heads_of(sources)
         crowded = log.registers.with_live_below(sources)
+    stats = replica.files.stats(sources)
 
     def checked(task: Task) -> Task:
         source = task.moved_from
@@ -88,7 +92,10 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
             return task._replace(moved_from="")  # nobody looks at what is there, so it may be anything
         wanted = judge(heads.get(source, ()), source in crowded).content
         mark = marks[source][0] if source in marks else None
-        return _with_source(task, entries.get(source), wanted, mark)
+        entry, stat = entries.get(source), stats.get(source)
+        if entry is None or stat is None or not _is_version(entry, stat):
+            return task._replace(moved_from="")  # an edit that may not be published, say
+        return _with_source(task, entry, wanted, mark)
 
     return [checked(task) for task in tasks]
 
@@ -359,12 +366,12 @@ def _is_version(entry: Entry, stat: Stat) -> bool:
     return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
 
 
-def _with_source(task: Task, entry: Entry | None, wanted: Content, mark: int | None) -> Task:
+def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:
     """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its own mark."""
     nothing = task._replace(moved_from="")
     if task.content.kind is not Kind.FILE or task.expected is not None:
         return nothing
-    if entry is None or entry.view is not None or entry.content.identity != task.content.identity:
+    if entry.view is not None or entry.content.identity != task.content.identity:
         return nothing
     if wanted.identity == entry.content.identity:
         return nothing

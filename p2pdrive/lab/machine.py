@@ -103,6 +103,8 @@ class Machine:
         self.mounted = True
         self._forbidden: set[str] = set()
         self.backup: Backup | None = None
+        self._is_put_back = trio.Event()
+        self._is_put_back.set()
         self.services = Services(
             self.identity,
             name,
@@ -141,13 +143,13 @@ class Machine:
     # --- its life
 
     async def start(self) -> None:
-        """Run the node, if it does not run."""
-        if self.alive:
-            return
-        if self.process is not None:
+        """Run the node, if it does not run; what is being put back is put back before."""
+        while self.process is not None and not self.alive and not self.process.over.is_set():
             await self.process.over.wait()
-        self.process = Process(self)
-        self.world.nursery.start_soon(self.process.run)
+        await self._is_put_back.wait()
+        if not self.alive:
+            self.process = Process(self)
+            self.world.nursery.start_soon(self.process.run)
 
     async def opened(self) -> None:
         """Wait until the drive is open."""
@@ -155,11 +157,16 @@ class Machine:
             await trio.sleep(0.05)
 
     async def stop(self) -> None:
-        """As at SIGTERM; returns when the node has ended."""
+        """As at SIGTERM, and return when the node has ended."""
+        self.begin_to_stop()
+        if self.process is not None:
+            await self.process.over.wait()
+
+    def begin_to_stop(self) -> None:
+        """As at SIGTERM."""
+        self.ambushes.clear()
         if self.process is not None:
             self.process.stop()
-            await self.process.over.wait()
-        self.ambushes.clear()
 
     def kill(self, silent: bool = False) -> None:
         """As by SIGKILL: nothing more is done, and the kernel closes its streams (unless ``silent``)."""
@@ -278,8 +285,13 @@ class Machine:
         self.backup = Backup(self.disk.snapshot(), kept)
         return self.backup
 
-    async def restore(self, backup: "Backup") -> None:
-        """Put a backup in place of the folder, the node having been killed."""
+    def put_back(self, backup: "Backup") -> None:
+        """Kill the node, and put a backup in place of the folder before it can start again."""
+        self.kill()
+        self._is_put_back = trio.Event()
+        self.world.nursery.start_soon(self._put_back, backup, self._is_put_back)
+
+    async def _put_back(self, backup: "Backup", done: trio.Event) -> None:
         if self.process is not None:
             await self.process.over.wait()
         self.mount()
@@ -289,6 +301,7 @@ class Machine:
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()
         self.world.oracle.restored(self.name, before, self.disk.tree())
+        done.set()
 
     def unmount(self) -> None:
         """The disk is gone: an empty mount point is left."""
