@@ -245,9 +245,12 @@ class _Run:
         return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past)
 
     def _past(self, seen: Observed) -> Vector | None:
-        """The version that a file brought along with the folder equals."""
+        """The version that a file brought along with the folder equals; the copy of a loser is older than
+        all that others made of its name."""
         versions = self._ledger.versions(seen.path)
         equal = [record.vector for record in versions if record.content.identity == seen.content.identity]
+        if not equal and self._copies.version_in(seen) is not None:
+            return {}
         return joined(equal) if equal else None
 
     def _publish(self, action: Publish, seen: Observed) -> bool:
