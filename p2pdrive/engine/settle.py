@@ -92,16 +92,20 @@ class Settler:
                         found[seen.moved.path] = Observed(seen.moved.path, DELETED)
                     found[path] = seen
         if ignored:
-            settled.well += ignored
-            with self._replica.writing() as log:
-                log.entries.mark_shown(ignored)
-                copies = [
-                    copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
-                ]
-                log.entries.mark_unshown((copy, 0) for copy in copies)
-                settled.touched.update(copies)
-                self._forget(log, ignored)
+            self._pass_over(ignored, settled)
         return list(found.values())
+
+    def _pass_over(self, ignored: Sequence[str], settled: Settled) -> None:
+        """What the rules hide is well as it is; its copies, which they may show, are looked at."""
+        settled.well += ignored
+        with self._replica.writing() as log:
+            log.entries.mark_shown(ignored)
+            copies = [
+                copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
+            ]
+            log.entries.mark_unshown((copy, 0) for copy in copies)
+            settled.touched.update(copies)
+            self._forget(log, ignored)
 
     def _forget(self, log: Log, ignored: Iterable[str]) -> None:
         """What the rules hide, and is gone, is not missed; what is there may come back into sight."""

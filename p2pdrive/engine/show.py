@@ -243,7 +243,7 @@ class _Run:
         self._done(task.path, change)
 
     def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
-        """Give a file that was moved to ``path`` the time and mode that it is to have there."""
+        """Give a file that is at ``path`` with the right bytes the time and mode that it is to have there."""
         times = (wanted.mtime_ns, wanted.executable)
         if wanted.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
             return stat

@@ -44,11 +44,8 @@ class SafeWrite:
         ``finished`` is what ``source`` is, where that is known.
         """
         try:
-            if expected is None and finished is not None:
-                self._calls.rename_new(*source, *target)
-                return Published(_settled(target, finished), None)
             spare = self._temporary.spare(path) if expected is not None else source
-            return self._put(source, target, spare, expected)
+            return self._put(source, target, spare, expected, finished)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -87,13 +84,16 @@ class SafeWrite:
         return self._home(spare, path)
 
     # --- putting ---------------------------------------------------------------------------------
-    def _put(self, source: Place, target: Place, spare: Place, expected: Stat | None) -> Published:
+    def _put(
+        self, source: Place, target: Place, spare: Place, expected: Stat | None, finished: Stat | None
+    ) -> Published:
         """``source`` gets to ``target``, and ``expected`` from there to ``spare``, beside ``source``."""
-        raw = _raw(source)
-        ours = stat_of(raw)
         if expected is None:
+            ours = finished if finished is not None else stat_of(_raw(source))
             self._calls.rename_new(*source, *target)
             return Published(_settled(target, ours), None)
+        raw = _raw(source)
+        ours = stat_of(raw)
         self._expect_at_rest(target, expected)
         if stat.S_ISREG(raw.st_mode) and expected.kind is FileKind.FILE:
             _keep_permissions(source, target)
@@ -149,7 +149,7 @@ class SafeWrite:
         sibling = self._sibling(target)
         carry(source, sibling)
         try:
-            put = self._put(sibling, target, self._sibling(target), expected)
+            put = self._put(sibling, target, self._sibling(target), expected, None)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(sibling.name, dir_fd=sibling.directory)
