@@ -92,16 +92,20 @@ class Settler:
                         found[seen.moved.path] = Observed(seen.moved.path, DELETED)
                     found[path] = seen
         if ignored:
-            settled.well += ignored
-            with self._replica.writing() as log:
-                log.entries.mark_shown(ignored)
-                copies = [
-                    copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
-                ]
-                log.entries.mark_unshown((copy, 0) for copy in copies)
-                settled.touched.update(copies)
-                self._forget(log, ignored)
+            self._pass_over(ignored, settled)
         return list(found.values())
+
+    def _pass_over(self, ignored: Sequence[str], settled: Settled) -> None:
+        """What the rules hide is well as it is; its copies, which they may show, are looked at."""
+        settled.well += ignored
+        with self._replica.writing() as log:
+            log.entries.mark_shown(ignored)
+            copies = [
+                copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
+            ]
+            log.entries.mark_unshown((copy, 0) for copy in copies)
+            settled.touched.update(copies)
+            self._forget(log, ignored)
 
     def _forget(self, log: Log, ignored: Iterable[str]) -> None:
         """What the rules hide, and is gone, is not missed; what is there may come back into sight."""
@@ -245,9 +249,12 @@ class _Run:
         return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past)
 
     def _past(self, seen: Observed) -> Vector | None:
-        """The version that a file brought along with the folder equals."""
+        """The version that a file brought along with the folder equals; the copy of a loser is older than
+        all that others made of its name."""
         versions = self._ledger.versions(seen.path)
         equal = [record.vector for record in versions if record.content.identity == seen.content.identity]
+        if not equal and self._copies.version_in(seen) is not None:
+            return {}
         return joined(equal) if equal else None
 
     def _publish(self, action: Publish, seen: Observed) -> bool:

@@ -16,7 +16,7 @@ from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, NotWritable, RootMissing, WorldError
+from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
@@ -31,16 +31,18 @@ from p2pdrive.planning.conflicts import judge
 @dataclass(slots=True)
 class Shown:
     """``done``: the folder shows these paths now. ``again``: the folder changed meanwhile: settle anew.
+    ``held``: a program has them open for writing.
 
-    ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what
-    is in them, and paths whose copies are shown now. ``stats``: what files are as we left
-    them: while they are this, nobody has edited them.
+    ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what is
+    in them, and paths whose copies are shown now. ``stats``: what files are as we left them: while they are
+    this, nobody has edited them.
     """
 
     done: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     check: list[str] = field(default_factory=list)
     stats: dict[str, Stat] = field(default_factory=dict)
+    held: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -197,6 +199,8 @@ class _Run:
             work()
         except RootMissing:
             raise
+        except InUse as error:
+            self.shown.held.append(Problem(task.path, str(error)))
         except Changed:
             self.shown.again.append(task.path)
         except WorldError as error:
@@ -246,7 +250,7 @@ class _Run:
         self._done(task.path, change)
 
     def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
-        """Give a file that was moved to ``path`` the time and mode that it is to have there."""
+        """Give a file that is at ``path`` with the right bytes the time and mode that it is to have there."""
         times = (wanted.mtime_ns, wanted.executable)
         if wanted.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
             return stat

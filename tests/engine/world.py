@@ -82,6 +82,20 @@ class World:
         await self.converge(*found)
         return found
 
+    async def in_conflict(self) -> "tuple[Machine, Machine, str]":
+        """Anna and berta, who have both edited ``report.txt``, and the name of the copy of anna's version."""
+        anna, berta = await self.sharing("anna", "berta", files={"report.txt": "first"})
+        self.part()
+        for machine in (anna, berta):
+            await trio.sleep(1)
+            machine.write("report.txt", f"by {machine.name}")
+            machine.look()
+            await self.quiet()
+        self.join_up()
+        await self.converge()
+        (copy,) = anna.copies()
+        return anna, berta, copy
+
     def now_ns(self) -> int:
         """The wall clock of all machines."""
         return EPOCH_NS + int(self._clock.current_time() * 1e9)
