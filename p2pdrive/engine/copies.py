@@ -122,6 +122,7 @@ class Copies:
             if self._ledger.verdict(seen.path).losers:  # it is a file of its own now, which others made too
                 self._ledger.touch(seen.path, 0)
         else:
+            self.show_losers(seen.path, verdict, set())  # of what others made of it
             self._ledger.mark_unshown(seen.path, 0)
 
     def _perform(

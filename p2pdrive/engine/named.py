@@ -1,6 +1,6 @@
 """Sorting what the watcher named: most of it we did ourselves, and need not look at any closer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
@@ -31,20 +31,26 @@ class Named:
     nothing: list[str] = field(default_factory=list)
 
 
-def sort(replica: Replica, named: Iterable[str], shown: Mapping[str, Stat]) -> Named:
+def sort(
+    replica: Replica, named: Iterable[str], shown: Mapping[str, Stat], troubled: Set[str] = frozenset()
+) -> Named:
     """Sort the paths that may have changed; what is as in ``shown`` is as we left it just now.
 
-    Synchronous. Raises RootMissing.
+    ``troubled`` are worth a look in any case: it tells whether their problem is over. Synchronous. Raises RootMissing.
     """
     named = list(named)
     stats: dict[str, Stat | None] = dict.fromkeys(named, _UNREADABLE)
     stats.update(replica.files.stats(named))
     directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
-    stats = {path: stat for path, stat in stats.items() if stat is None or shown.get(path) != stat}
+    stats = {
+        path: stat
+        for path, stat in stats.items()
+        if stat is None or path in troubled or shown.get(path) != stat
+    }
     result = Named()
     with replica.reading() as log:
         entries = log.entries.get_many(stats)
-        waiting = log.entries.among_unshown(stats)
+        waiting = troubled | log.entries.among_unshown(stats).keys()
         for path, stat in stats.items():
             if not directories.isdisjoint(paths.ancestors(path)):
                 continue  # the look into that directory finds it

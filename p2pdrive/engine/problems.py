@@ -76,6 +76,10 @@ class Problems:
             del self._troubles[path]
             self.hurry(paths.ancestors(path))
 
+    def among(self, paths: Iterable[str]) -> set[str]:
+        """Those of ``paths`` that have a problem which ends when they are settled well."""
+        return {path for path in paths if path in self._troubles and self._troubles[path].kind in _SETTLED}
+
     def inside(self, directory: str) -> bool:
         """Whether anything in ``directory`` has a problem."""
         return any(path.startswith(directory + "/") for path in self._troubles)

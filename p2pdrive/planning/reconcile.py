@@ -92,6 +92,9 @@ def reconcile(now: Situation) -> Action | None:
         return _settle(now)
     if base is None and any(loser.content.identity == disk.identity for loser in verdict.losers):
         return _show(now)
+    if base is not None and base.content.kind is Kind.DIRECTORY and not disk.live:
+        if verdict.content.kind is not Kind.DIRECTORY:
+            return _show(now)  # it went to make room for what comes, perhaps just before a kill
     if not now.may_write:
         return _refuse(now, base)
     if base is not None:

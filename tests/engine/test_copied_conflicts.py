@@ -80,3 +80,25 @@ async def test_renaming_the_winner_shows_the_loser_in_its_place(
     await world.until(lambda: anna.files() == expected, "anna shows the loser")
     assert await world.converge()
     assert berta.files() == expected
+
+
+async def test_copy_that_two_others_edited_at_once_has_a_copy_here_too(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Seed 5062: a third machine showed the one, and took the path for done."""
+    anna, berta, copy = await world.in_conflict()
+    clara = world.machine("clara")
+    await clara.join(anna)
+    world.join_up()
+    await world.converge()
+    world.part()
+    anna.write(copy, "edited by anna")
+    berta.write(copy, "edited by berta")
+    for machine in (anna, berta):
+        machine.look()
+    await world.quiet()
+    world.connect(anna, berta)
+    await world.converge(anna, berta)
+    world.join_up()
+    await world.converge()
+    assert sorted(clara.files().values()) == ["by berta", "edited by anna", "edited by berta"]

@@ -338,3 +338,12 @@ def test_deleted_directory_with_a_live_child_comes_back() -> None:
     place.live_child = True
     settle(place)
     assert place.disk == DIRECTORY
+
+
+def test_directory_that_made_room_for_a_file_was_deleted_by_nobody() -> None:
+    """A kill came before the file was there (seed 5002)."""
+    file = head(ONE, actor=2, seen=head(DIRECTORY).vector)
+    place = place_of(head(DIRECTORY), file, disk=DELETED, base=Base(DIRECTORY, head(DIRECTORY).vector))
+    (show,) = settle(place)
+    assert isinstance(show, Show)
+    assert (place.disk, place.verdict.content) == (ONE, ONE)
