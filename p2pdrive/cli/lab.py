@@ -11,6 +11,9 @@ import click
 
 from p2pdrive.cli.options import common
 
+#: Cases of `lab plan` where nothing is said: a minute, more or less.
+_CASES = 10_000
+
 
 @click.group()
 def lab() -> None:
@@ -75,6 +78,46 @@ def simulate(
         chosen = seeds or (seed or 0,)
     simulation = Simulation(nodes, steps, faults, trace, not no_shrink)
     return 1 if simulate(simulation, chosen, click.echo) else 0
+
+
+def _case(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    """Callback: a seed, or a seed and the number of a case."""
+    if value is not None and not re.fullmatch(r"\d{1,18}( \d{1,18})?", value, re.ASCII):
+        raise click.BadParameter(f"{value!r} is no seed such as 7, and no case such as '7 25'.")
+    return value
+
+
+@lab.command()
+@click.option("--seed", callback=_case, metavar="N", help="Try its cases, or with 'N K' case K alone.")
+@click.option("--cases", type=click.IntRange(min=1), metavar="N", help="Try so many. [default: 10000]")
+@click.option("--minutes", type=click.FloatRange(min=0), metavar="M", help="Try for that long.")
+@common
+def plan(seed: str | None, cases: int | None, minutes: float | None) -> int:
+    """Try what nodes decide, without nodes: many cases in little time.
+
+    Members change one tree at once, on paper, and hear of it in any order. Without a seed, a fresh one is
+    drawn. Ends at the first case that fails.
+    """
+    from p2pdrive.lab.planner import Tried, failure_of, try_planner
+    from p2pdrive.lab.simulate import commit, fresh_seeds
+
+    if cases is not None and minutes is not None:
+        raise click.UsageError("--cases and --minutes exclude each other.")
+    seed = seed or str(next(fresh_seeds(0)))
+    if " " in seed:
+        tried = Tried(1, 0.0, failure_of(seed))
+    elif minutes is not None:
+        tried = try_planner(int(seed), seconds=60 * minutes)
+    else:
+        tried = try_planner(int(seed), cases or _CASES)
+    if tried.failure is None:
+        click.echo(f"seed {seed}: kept all promises; {tried}.")
+        return 0
+    again = tried.failure.seed
+    click.echo(f"seed {again!r}: FAILED at commit {commit()}: {tried.failure.violation}")
+    click.echo(f"  again: p2pdrive lab plan --seed {again!r}")
+    click.echo(f"  {tried}.")
+    return 1
 
 
 @lab.command()

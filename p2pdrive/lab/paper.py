@@ -1,7 +1,7 @@
 """A replica on paper: a folder, its index and its heads as plain values, settled by the pure planner.
 
 It does what ``engine/settle.py``, ``copies.py`` and ``show.py`` do, without files, logs or bytes, so that
-thousands of cases can be tried in a second.
+thousands of cases can be tried in a minute.
 """
 
 from collections.abc import Iterable, Mapping

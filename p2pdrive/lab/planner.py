@@ -7,6 +7,7 @@ copies than losers are shown.
 """
 
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -26,7 +27,7 @@ _ROUNDS_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The first case that failed: run it again with ``try_case(seed)``."""
+    """The first case that failed: ``try_case(seed)`` is that one again."""
 
     seed: str
     violation: Violation
@@ -40,19 +41,30 @@ class Tried:
     seconds: float
     failure: Failure | None
 
+    def __str__(self) -> str:
+        pace = f", {60 * self.cases / self.seconds:.0f} a minute" if self.seconds > 0 else ""
+        return f"{self.cases} cases in {self.seconds:.1f} s{pace}"
 
-def try_planner(seed: int, cases: int, seconds: float = float("inf")) -> Tried:
+
+def try_planner(seed: int, cases: float = float("inf"), seconds: float = float("inf")) -> Tried:
     """Try so many cases, or for so long; stops at the first that fails."""
     began = time.monotonic()
-    for number in range(cases):
-        name = f"{seed} {number}"
-        try:
-            try_case(name)
-        except Violation as violation:
-            return Tried(number + 1, time.monotonic() - began, Failure(name, violation))
-        if time.monotonic() - began > seconds:
-            return Tried(number + 1, time.monotonic() - began, None)
-    return Tried(cases, time.monotonic() - began, None)
+    count, failure, took = 0, None, 0.0
+    while count < cases and failure is None and took <= seconds:
+        failure = failure_of(f"{seed} {count}")
+        count, took = count + 1, time.monotonic() - began
+    return Tried(count, took, failure)
+
+
+def failure_of(seed: str) -> Failure | None:
+    """How one case fails, if it does; with what is no Violation too."""
+    try:
+        try_case(seed)
+    except Violation as violation:
+        return Failure(seed, violation)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is to be told with its seed
+        return Failure(seed, Violation("NoUnexpectedFailure", "".join(traceback.format_exception(error))))
+    return None
 
 
 def try_case(seed: str) -> list[Paper]:

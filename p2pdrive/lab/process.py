@@ -76,6 +76,8 @@ class Process:
             if self.dead:  # the kernel closes what was open
                 for replica in self.replicas:
                     replica.database.close()
+            else:
+                machine.home.book = self.book.to_json()
             self.over.set()
 
     def stop(self) -> None:

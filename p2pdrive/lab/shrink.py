@@ -1,13 +1,14 @@
 """A failing schedule, made as short as may be: delta debugging on its steps.
 
 Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input", IEEE TSE 28(2), 2002, with a bound
-on the runs. Steps that are left out leave the random numbers of the others as they were.
+on the runs. Steps that are left out leave the random numbers of the others as they were. Members join in any
+case: a drive that nobody makes is never open, which is another failure.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from p2pdrive.lab.scenario import Outcome, Scenario, Step, run
+from p2pdrive.lab.scenario import JOIN, Outcome, Scenario, Step, run
 
 #: Runs that a shrink may take: some minutes.
 RUNS_MAX = 300
@@ -55,8 +56,10 @@ class _Search:
         for start in reversed(range(0, len(steps), size)):
             if self._left <= 0:
                 break
-            kept = (*self._steps[:start], *self._steps[start + size :])
-            shorter = self._try(replace(self.best.scenario, steps=kept)) or shorter
+            part = range(start, start + size)
+            kept = tuple(step for at, step in enumerate(self._steps) if at not in part or step.act == JOIN)
+            if len(kept) < len(self._steps):
+                shorter = self._try(replace(self.best.scenario, steps=kept)) or shorter
         return shorter
 
     def _try(self, scenario: Scenario) -> bool:

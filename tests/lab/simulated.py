@@ -1,12 +1,15 @@
-"""Disks of tests, and what is on them."""
+"""Disks of tests, and what is on them; a violation for tests of how one is found."""
 
 from random import Random
 
+import pytest
 from hypothesis import strategies as st
 
 from p2pdrive.folder.files import Stat
 from p2pdrive.lab.disk import Disk
 from p2pdrive.lab.files import SimulatedFiles
+from p2pdrive.lab.oracle import Violation
+from p2pdrive.lab.people import ACTIONS, Person
 
 NOW_NS = 1_700_000_000 * 10**9
 Act = tuple[object, ...]
@@ -52,3 +55,15 @@ def attempt(disk: Disk, act: Act) -> None:
         getattr(disk, str(name))(*arguments, **options)
     except OSError:
         return
+
+
+def plant_violation(monkeypatch: pytest.MonkeyPatch, action: str = "delete") -> None:
+    """Whoever does this to a file brings forth, as it were, a content that nobody wrote."""
+    act, weight = ACTIONS[action]
+
+    def break_promise(person: Person) -> None:
+        if person.pick(person.files()) is not None:
+            raise Violation("NoInventedContent", "planted")
+        act(person)
+
+    monkeypatch.setitem(ACTIONS, action, (break_promise, weight))

@@ -1,9 +1,11 @@
 """The pure planner on replicas that exist on paper: many cases, and bad planners are caught."""
 
+import re
 from collections.abc import Iterable
 
 import pytest
 
+from p2pdrive.cli.main import main
 from p2pdrive.lab import paper as on_paper
 from p2pdrive.lab.paper import Paper
 from p2pdrive.lab.planner import try_case, try_planner
@@ -83,3 +85,49 @@ def test_records_about_what_was_only_heard_are_caught(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Paper, "_put", forgetful)
     assert caught(1) in {"Quiescence", "Termination"}
+
+
+def test_command_says_how_fast_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab", "plan", "--seed", "4", "--cases", "20"]) == 0
+    assert re.fullmatch(
+        r"seed 4: kept all promises; 20 cases in [\d.]+ s, \d+ a minute\.\n", capsys.readouterr().out
+    )
+
+
+def test_command_draws_a_seed_and_keeps_to_its_time(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lab", "plan", "--minutes", "0"]) == 0
+    assert re.match(r"seed \d+: kept all promises; 1 cases in", capsys.readouterr().out)
+
+
+def test_command_tells_the_seed_of_a_failure_and_replays_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paper, "_show_copies", lambda _self, _path: False)
+    assert main(["lab", "plan", "--seed", "1", "--cases", "400"]) == 1
+    first = capsys.readouterr().out
+    found = re.search(r"seed '(1 \d+)': FAILED at commit \S+: NoLostUpdate", first)
+    assert found is not None
+    assert main(["lab", "plan", "--seed", found[1]]) == 1
+    again = capsys.readouterr().out
+    assert again.splitlines()[0] == first.splitlines()[0]
+    assert f"again: p2pdrive lab plan --seed '{found[1]}'" in again
+
+
+def test_what_breaks_the_planner_is_a_failure_with_its_seed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_heads: Heads, _live_child: bool) -> Verdict:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(on_paper, "judge", broken)
+    assert main(["lab", "plan", "--seed", "1"]) == 1
+    told = capsys.readouterr().out
+    assert "FAILED" in told and "NoUnexpectedFailure" in told and "ZeroDivisionError" in told
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--seed", "x"], ["--seed", "1 2 3"], ["--cases", "1", "--minutes", "1"]]
+)
+def test_what_is_no_seed_is_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert main(["lab", "plan", *arguments]) == 2
+    assert "Usage:" in capsys.readouterr().err

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from p2pdrive.lab.faults import FAULTS
-from p2pdrive.lab.oracle import Violation
-from p2pdrive.lab.people import ACTIONS, Person
+from p2pdrive.lab.people import ACTIONS
 from p2pdrive.lab.scenario import JOIN, Outcome, plan, run
 from p2pdrive.lab.shrink import shrink
+from tests.lab.simulated import plant_violation
 
 #: Processor seconds that a scenario of 3 nodes and 200 steps may take: 20 of them in a minute of one core.
 #: Twice that, as a shared machine is no quiet one.
@@ -48,8 +48,7 @@ def test_all_promises_are_kept_whatever_happens(fault: str) -> None:
 
 
 def test_a_failing_schedule_becomes_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A planted fault: whoever deletes anything brings forth a content that nobody wrote."""
-    _plant(monkeypatch)
+    plant_violation(monkeypatch)
     failed = next(outcome for seed in range(20) if (outcome := run(plan(seed, 2, 60, []))).violation)
     short = shrink(failed, runs=40)
     assert short.violation is not None
@@ -85,7 +84,7 @@ def test_a_violation_is_told_with_seed_commit_and_schedule(
 ) -> None:
     from p2pdrive.lab.simulate import Simulation, simulate
 
-    _plant(monkeypatch)
+    plant_violation(monkeypatch)
     said: list[str] = []
     trace = tmp_path / "trace"
     seeds = [seed for seed in range(20) if run(plan(seed, 2, 30, [])).violation][:1]
@@ -101,15 +100,6 @@ def _check(outcome: Outcome) -> None:
     """Raise the violation, if there is one, with what led to it."""
     if outcome.violation is not None:
         raise AssertionError(f"{outcome.violation}\n" + "\n".join(outcome.lines))
-
-
-def _plant(monkeypatch: pytest.MonkeyPatch) -> None:
-    def delete(person: Person) -> None:
-        path = person.pick(person.files())
-        if path is not None:
-            raise Violation("NoInventedContent", "planted")
-
-    monkeypatch.setitem(ACTIONS, "delete", (delete, 14))
 
 
 def _simulate(*arguments: str, **environment: str) -> str:
