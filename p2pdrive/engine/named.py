@@ -1,6 +1,6 @@
 """Sorting what the watcher named: most of it we did ourselves, and need not look at any closer."""
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
@@ -32,11 +32,12 @@ class Named:
 
 
 def sort(
-    replica: Replica, named: Iterable[str], shown: Mapping[str, Stat], troubled: Set[str] = frozenset()
+    replica: Replica, named: Iterable[str], shown: Mapping[str, Stat], troubled: Collection[str] = ()
 ) -> Named:
     """Sort the paths that may have changed; what is as in ``shown`` is as we left it just now.
 
-    ``troubled`` are worth a look in any case: it tells whether their problem is over. Synchronous. Raises RootMissing.
+    ``troubled`` are worth a look in any case: it tells whether their problem is over. Synchronous. Raises
+    RootMissing.
     """
     named = list(named)
     stats: dict[str, Stat | None] = dict.fromkeys(named, _UNREADABLE)
@@ -50,7 +51,7 @@ def sort(
     result = Named()
     with replica.reading() as log:
         entries = log.entries.get_many(stats)
-        waiting = troubled | log.entries.among_unshown(stats).keys()
+        waiting = {*troubled, *log.entries.among_unshown(stats)}
         for path, stat in stats.items():
             if not directories.isdisjoint(paths.ancestors(path)):
                 continue  # the look into that directory finds it
