@@ -21,7 +21,7 @@ from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
-from p2pdrive.planning.conflicts import Verdict
+from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Situation, reconcile
 
 
@@ -74,8 +74,7 @@ class Settler:
                     settled.left = list(named[number:])
                     break
                 entry = entries.get(path)
-                is_directory = entry is not None and entry.content.kind is Kind.DIRECTORY
-                if self._replica.ignore.ignored(path, is_directory):
+                if self._is_hidden(path, entry, log):
                     ignored.append(path)
                     continue
                 try:
@@ -94,6 +93,14 @@ class Settler:
         if ignored:
             self._pass_over(ignored, settled)
         return list(found.values())
+
+    def _is_hidden(self, path: str, entry: Entry | None, log: Log) -> bool:
+        """Whether the rules hide what is shown at ``path``, or else what its heads say."""
+        ignored = self._replica.ignore.ignored
+        if ignored(path, True) == (as_file := ignored(path, False)):
+            return as_file
+        content = entry.content if entry is not None else judge(log.registers.heads(path), False).content
+        return ignored(path, content.kind is Kind.DIRECTORY)
 
     def _pass_over(self, ignored: Sequence[str], settled: Settled) -> None:
         """What the rules hide is well as it is; its copies, which they may show, are looked at."""

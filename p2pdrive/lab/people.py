@@ -326,7 +326,7 @@ def _write_held(person: Person, path: str, data: bytes) -> None:
 
 def _rules(person: Person) -> None:
     path = IGNORE_FILE
-    data = person.random.choice(RULES)
+    data = person.random.choice(RULES) + f"# {person.number} by {person.machine.name}\n".encode()
     if person.random.random() < 0.2 and person.current(path) is not None:
         _delete_one(person, path)
     else:

@@ -84,7 +84,7 @@ class NoSpuriousDelete(Checker):
         for made in oracle.made.values():
             for path in sorted(made):
                 excused = path in oracle.excused or path in nowhere or oracle.anyone_took_away(path)
-                if not excused and not any(path in tree for tree in trees.values()):
+                if not excused and not any(path in tree or _moved(path, tree) for tree in trees.values()):
                     self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
 
 
@@ -93,6 +93,12 @@ def _took_away(oracle: Any, machine: str, path: str) -> bool:
     return oracle.took_away(machine, path) or any(
         original_of(gone) == path for gone in oracle.gone.get(machine, ())
     )
+
+
+def _moved(path: str, tree: Any) -> bool:
+    """Whether ``path`` was put into what was about to become a conflict copy, and did not."""
+    above = next((one for one in paths.ancestors(path) if original_of(one)), "")
+    return bool(above) and original_of(above) + path[len(above) :] in tree
 
 
 def _may_write(machine: Any) -> bool:
