@@ -260,6 +260,7 @@ class _Run:
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
             self.retired.append(_Retired(self._files.remove(task.path, task.expected), task.before))
+            self._vacated(task.path)
         self._put(task, self._made(task.path), None)
 
     def _remove(self, task: Task) -> None:
@@ -284,7 +285,12 @@ class _Run:
                 f"{task.path} was deleted elsewhere, but holds files that are not synced here, so it stays. "
                 f"Move them away, or delete the folder."
             )
+        self._vacated(task.path)
         return task._replace(expected=None)
+
+    def _vacated(self, path: str) -> None:
+        """What was at ``path`` made room; should what is to come there fail, no person has deleted anything."""
+        self.changes.append(Change(path, DELETED, {}, None))
 
     def _keep_aside(self, task: Task) -> Task:
         """Give what is at the path its copy's name before the path shows something else."""

@@ -445,6 +445,9 @@ class Meddled(LocalFiles):
         work = super().set_metadata
         return self._meddle("set_metadata", path, work, path, mtime_ns, executable, expected)
 
+    def make_directory(self, path: str) -> None:
+        self._meddle("make_directory", path, super().make_directory, path)
+
     def remove_directory(self, path: str) -> Any:
         return self._meddle("remove_directory", path, super().remove_directory, path)
 
