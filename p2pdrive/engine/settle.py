@@ -207,6 +207,7 @@ class _Run:
                 return
             verdict = self._ledger.verdict(seen.path)
             if verdict.content == action.content and not (verdict.losers or now.verdict.losers):
+                self._copies.show_losers(seen.path, verdict, set())  # those that are shown are stale
                 self._finish(seen)  # what was published is all that there is
                 return
             # What was moved away has an entry still, which is about to follow it.

@@ -289,7 +289,7 @@ class _Run:
         return task._replace(expected=None)
 
     def _vacated(self, path: str) -> None:
-        """What was at ``path`` made room; should what is to come there fail, no person has deleted anything."""
+        """What was at ``path`` made room; should what is to come fail, nobody has deleted anything."""
         self.changes.append(Change(path, DELETED, {}, None))
 
     def _keep_aside(self, task: Task) -> Task:
