@@ -11,11 +11,12 @@ import trio
 
 from p2pdrive.engine.fetch import Fetcher
 from p2pdrive.engine.problems import Kind, Problems
+from p2pdrive.engine.recover import take_up_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.folder.files import Stat
+from p2pdrive.folder.files import Displaced, Stat
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE
@@ -57,6 +58,7 @@ class Materialiser:
         self._to_do = trio.Event()
         self._showing: set[str] = set()  # paths with a task under way; nobody else may settle them
         self._earlier: frozenset[str] = frozenset()
+        self._left: frozenset[Displaced] = frozenset()  # displaced, and what it holds is kept elsewhere too
         self.shown: dict[str, Stat] = {}  # what was shown lately, to know the watcher's echo of it
 
     def wake(self) -> None:
@@ -116,8 +118,10 @@ class Materialiser:
         if not self._pulling():
             for run in _runs((path, 0) for path in removals):
                 await self._settle_and_show(run, nursery, removing=True)
-        if not self._showing and not await self._offload(self._unshown, ""):
-            await self._offload(self._tidy)
+        if not self._showing:
+            self._left = await self._offload(take_up_edits, self._replica, self._left)
+            if not await self._offload(self._unshown, ""):
+                await self._offload(self._tidy)
 
     async def _settle_and_show(self, run: Sequence[str], nursery: trio.Nursery, removing: bool) -> list[str]:
         """Begin to show a run of paths; returns those to be removed, left alone unless ``removing``."""

@@ -1,5 +1,7 @@
-"""Taking up what was displaced and not put away when the node was stopped in the middle of a write."""
+"""Taking up what was displaced and not put away: the node was stopped in the middle of a write, or a person
+wrote to a new version of ours just as it was taken back."""
 
+from collections.abc import Collection
 from contextlib import suppress
 from itertools import chain
 
@@ -26,8 +28,36 @@ def recover(replica: Replica) -> None:
             _take_up(replica, displaced)
 
 
+def take_up_edits(replica: Replica, left: Collection[Displaced]) -> frozenset[Displaced]:
+    """The same for a drive that runs, at a moment when nothing is being shown. What the log knows stays until
+    the next start, as some program may have it open. Returns what stays; it is not looked at again while it
+    is as it was ``left``. Raises WorldError.
+    """
+    staying = set[Displaced]()
+    for displaced in replica.files.displaced():
+        with suppress(Changed, DiskFull, NotWritable, Unreadable):
+            if displaced in left or _is_kept(replica, displaced):
+                staying.add(displaced)
+            else:
+                _take_up(replica, displaced)
+    return frozenset(staying)
+
+
+def _is_kept(replica: Replica, displaced: Displaced) -> bool:
+    """Whether the folder or the log has this content."""
+    path = _origin(displaced)
+    there = replica.files.stat(path)
+    return (there is not None and there.inode == displaced.stat.inode) or _in_log(
+        replica, path, _content(replica, displaced)
+    )
+
+
+def _origin(displaced: Displaced) -> str:
+    return displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
+
+
 def _take_up(replica: Replica, displaced: Displaced) -> None:
-    path = displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
+    path = _origin(displaced)
     there = replica.files.stat(path)
     if there is None and _is_shown(replica, displaced, path) and _publish(replica, displaced, path):
         return
@@ -54,16 +84,20 @@ def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
 
 def _known(replica: Replica, displaced: Displaced, path: str) -> bool:
     """Whether the log has a version of this content; its blocks go into packs then."""
-    if displaced.stat.kind is FileKind.SYMLINK:
-        return _in_log(replica, path, Content(Kind.SYMLINK, target=displaced.stat.target or ""))
-    with replica.files.open_displaced(displaced.name) as handle:
-        manifest = replica.chunker.chunk(handle.readinto)
-    known = _in_log(replica, path, Content(Kind.FILE, manifest.size, manifest.root, len(manifest)))
-    if known:
+    known = _in_log(replica, path, _content(replica, displaced))
+    if known and displaced.stat.kind is FileKind.FILE:
         with replica.files.open_displaced(displaced.name) as handle:
             replica.store.add(replica.chunker.blocks(handle.readinto))
         replica.store.flush()
     return known
+
+
+def _content(replica: Replica, displaced: Displaced) -> Content:
+    if displaced.stat.kind is FileKind.SYMLINK:
+        return Content(Kind.SYMLINK, target=displaced.stat.target or "")
+    with replica.files.open_displaced(displaced.name) as handle:
+        manifest = replica.chunker.chunk(handle.readinto)
+    return Content(Kind.FILE, manifest.size, manifest.root, len(manifest))
 
 
 def _in_log(replica: Replica, path: str, content: Content) -> bool:

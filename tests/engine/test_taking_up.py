@@ -69,3 +69,34 @@ async def test_a_displaced_conflict_copy_is_a_version_of_the_path_that_it_was_be
     world.join_up()
     await world.converge()
     assert anna.files() == berta.files() == {"report.txt": "by berta", copy: "an ordinary file now"}
+
+
+async def test_what_a_running_drive_had_to_leave_displaced_is_shown_beside_its_path(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """As when a person writes to our new version of a file just as it is taken back."""
+    anna, berta = await world.sharing("anna", "berta", files={"d/a.txt": "one"})
+    displace(berta, "d/a.txt", "written at the wrong moment")
+    berta.write("d/a.txt", "one")
+    anna.write("another.txt", "2")
+    anna.look()
+    wrong = {"d/recovered 1 a.txt": "written at the wrong moment"}
+    await world.until(lambda: wrong.items() <= berta.files().items(), "the edit")
+    await world.converge()
+    assert anna.files() == berta.files() == {"d/a.txt": "one", "another.txt": "2"} | wrong
+
+
+async def test_a_running_drive_leaves_alone_what_is_displaced_and_known(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Some program may have it open still."""
+    anna, berta = await world.sharing("anna", "berta", files={"a.txt": "one"})
+    displace(berta, "a.txt", "one")
+    berta.write("a.txt", "two")
+    await world.converge()
+    anna.write("another.txt", "2")
+    await world.converge()
+    assert anna.files() == berta.files() == {"a.txt": "two", "another.txt": "2"}
+    assert [each.path for each in berta.replica.files.displaced()] == ["a.txt"]
+    await berta.restart()
+    assert not berta.replica.files.displaced()
