@@ -17,6 +17,7 @@ from p2pdrive.net.greet import greet
 from p2pdrive.node.sharing import make_invite
 from p2pdrive.secure.handshake import Handshake
 from p2pdrive.secure.identity import Identity
+from p2pdrive.secure.invite import Invite
 from p2pdrive.secure.session import Session
 from p2pdrive.wire.framing import Framing
 from p2pdrive.wire.messages import (
@@ -24,6 +25,7 @@ from p2pdrive.wire.messages import (
     Announce,
     Batches,
     Blocks,
+    Close,
     Drives,
     GetBlocks,
     GetManifests,
@@ -97,46 +99,142 @@ def small_file(data: bytes, mtime_ns: int = 0) -> Content:
     return Content(Kind.FILE, len(data), root, 1, False, mtime_ns)
 
 
-class Mallory:
-    """A device with a key of its own, at odds with ``victim``, a machine of ``world`` whose drive is open.
+class ByHand:
+    """A device of ``scribe``'s that speaks the wire by hand, over ``stream``.
 
-    ``received`` is what the victim said, ``over`` is set when the connection has ended. ``answers`` says how
-    it answers what it is asked; ``reading`` may be replaced by an event that is not set: nothing is read.
+    ``received`` is what the peer said, ``reason`` why it said goodbye; ``over`` is set when the connection
+    has ended. ``answers`` says how it answers what it is asked; ``reading`` may be replaced by an event that
+    is not set: nothing is read.
     """
 
-    def __init__(self, world: Any, victim: Any, random: Random, nursery: trio.Nursery) -> None:
-        self.world = world
-        self.victim = victim
-        self.random = random
-        self.drive: bytes = victim.drive.replica.drive
-        self.identity = Identity(random.randbytes(32))
-        clock = world.now_ns() // 1_000_000 << 16
-        self.scribe = Scribe(self.drive, self.identity, random.randbytes(16), clock)
+    def __init__(self, scribe: Scribe, nursery: trio.Nursery) -> None:
+        self.drive = scribe.drive
+        self.identity = scribe.identity
+        self.scribe = scribe
         self.received: list[Message] = []
+        self.reason: str | None = None
         self.over = trio.Event()
         self.reading = trio.Event()
         self.reading.set()
         self.batches: list[bytes] = []
         self.blocks: dict[bytes, bytes] = {}
-        self.member = False
+        self.manifests: dict[bytes, bytes] = {}
         self.answers: dict[type[Message], Callable[[Any], Message | None]] = {
             Pull: lambda pull: self._give_batches(pull.request),
             GetBlocks: self._give_blocks,
-            GetManifests: lambda asked: Manifests(asked.request, (-1,) * len(asked.roots)),
+            GetManifests: self._give_manifests,
             Ping: lambda ping: Pong(ping.token),
         }
         self.session: Session
         self.stream: Any
         self._nursery = nursery
 
-    # --- coming in
+    async def greet(self, random: Callable[[int], bytes]) -> None:
+        """A handshake that is in order. Raises P2PDriveError if nobody answers."""
+        handshake = Handshake.initiate(self.identity, random)
+        self.session = await greet(self.stream, handshake)
+        self._nursery.start_soon(self._read, handshake.trailing_data)
+
+    async def join(self, invite: Invite) -> None:
+        """Ask to become a member."""
+        await self.send(Drives((self.tag,)))
+        proof = invite.prove(self.identity.device, NAME)
+        await self.send(Join(self.tag, NAME, proof, invite.public))
+
+    @property
+    def tag(self) -> bytes:
+        """Names the drive on this connection."""
+        return self.session.tag(self.drive)
+
+    async def send(self, message: Message) -> None:
+        """A message that is in order."""
+        await self.send_plaintext(encode(message) + bytes(payload_of(message)))
+
+    async def send_plaintext(self, plaintext: bytes) -> None:
+        """Whatever, sealed."""
+        await self.send_raw(self.sealed(plaintext))
+
+    async def send_raw(self, data: bytes) -> None:
+        """Whatever."""
+        with suppress(P2PDriveError):  # thrown out already
+            await self.stream.send_all(data)
+
+    def sealed(self, plaintext: bytes) -> bytes:
+        """The next frame."""
+        frame = bytearray(bytes(4) + plaintext + bytes(16))
+        self.session.seal(frame)
+        return bytes(frame)
+
+    async def announce(self, *more: tuple[bytes, int, bytes]) -> None:
+        """Say that we hold our own log, and ``more``."""
+        own = ((self.scribe.actor, self.scribe.seq, self.scribe.previous),) if self.scribe.seq else ()
+        await self.send(Announce(self.tag, (*own, *more), True, True))
+
+    def heard(self, kind: type[Message]) -> list[Any]:
+        """What the peer said of this kind."""
+        return [message for message in self.received if isinstance(message, kind)]
+
+    def hear(self, message: Message) -> None:
+        """Note what the peer says."""
+        self.received.append(message)
+        if isinstance(message, Close):
+            self.reason = message.reason
+
+    # --- how
+
+    async def _read(self, trailing: bytes) -> None:
+        framing = Framing()
+        with suppress(P2PDriveError):
+            for sealed in framing.receive_data(trailing):
+                await self._take(sealed)
+            while count := await self.stream.receive_into(framing.space()):
+                framing.filled(count)
+                for sealed in framing.frames():
+                    await self._take(sealed)
+                await self.reading.wait()
+        with suppress(P2PDriveError):
+            await self.stream.aclose()
+        self.over.set()
+
+    async def _take(self, sealed: memoryview) -> None:
+        message = decode(self.session.open(sealed))
+        self.hear(message)
+        answer = self.answers.get(type(message), lambda _: None)(message)
+        if answer is not None:
+            await self.send(answer)
+
+    def _give_batches(self, request: int) -> Batches:
+        return Batches(request, False, tuple(map(len, self.batches)), b"".join(self.batches))
+
+    def _give_blocks(self, asked: GetBlocks) -> Blocks:
+        held = [self.blocks.get(block) for block in asked.blocks]
+        found = [(index, data) for index, data in enumerate(held) if data is not None]
+        missing = tuple(index for index, data in enumerate(held) if data is None)
+        pieces = tuple((index, len(data)) for index, data in found)
+        return Blocks(asked.request, pieces, missing, True, b"".join(data for _, data in found))
+
+    def _give_manifests(self, asked: GetManifests) -> Manifests:
+        found = [self.manifests.get(root) for root in asked.roots]
+        sizes = tuple(-1 if packed is None else len(packed) for packed in found)
+        return Manifests(asked.request, sizes, b"".join(packed or b"" for packed in found))
+
+
+class Mallory(ByHand):
+    """Somebody at odds with ``victim``, a machine of ``world`` whose drive is open."""
+
+    def __init__(self, world: Any, victim: Any, random: Random, nursery: trio.Nursery) -> None:
+        drive, identity = victim.drive.replica.drive, Identity(random.randbytes(32))
+        clock = world.now_ns() // 1_000_000 << 16
+        super().__init__(Scribe(drive, identity, random.randbytes(16), clock), nursery)
+        self.world = world
+        self.victim = victim
+        self.random = random
+        self.member = False
 
     async def connect(self) -> None:
         """A handshake that is in order. Raises P2PDriveError if nobody answers."""
         await self.dial()
-        handshake = Handshake.initiate(self.identity, self.random.randbytes)
-        self.session = await greet(self.stream, handshake)
-        self._nursery.start_soon(self._read, handshake.trailing_data)
+        await self.greet(self.random.randbytes)
         await self.send(Hello(VERSION, NAME, "by hand", 0, ()))
 
     async def come_back(self) -> None:
@@ -163,42 +261,9 @@ class Mallory:
         victim, self.victim = self.victim, admin
         await self.connect()
         self.victim = victim if victim.drive is not None else admin
-        await self.send(Drives((self.tag,)))
-        proof = invite.prove(self.identity.device, NAME)
-        await self.send(Join(self.tag, NAME, proof, invite.public))
+        await self.join(invite)
         self.member = await self.until(lambda: self.heard(Joined))
         return self.member
-
-    @property
-    def tag(self) -> bytes:
-        """Names the drive on this connection."""
-        return self.session.tag(self.drive)
-
-    # --- talking
-
-    async def send(self, message: Message) -> None:
-        """A message that is in order."""
-        await self.send_plaintext(encode(message) + bytes(payload_of(message)))
-
-    async def send_plaintext(self, plaintext: bytes) -> None:
-        """Whatever, sealed."""
-        await self.send_raw(self.sealed(plaintext))
-
-    async def send_raw(self, data: bytes) -> None:
-        """Whatever."""
-        with suppress(P2PDriveError):  # thrown out already
-            await self.stream.send_all(data)
-
-    def sealed(self, plaintext: bytes) -> bytes:
-        """The next frame."""
-        frame = bytearray(bytes(4) + plaintext + bytes(16))
-        self.session.seal(frame)
-        return bytes(frame)
-
-    async def announce(self, *more: tuple[bytes, int, bytes]) -> None:
-        """Say that we hold our own log, and ``more``."""
-        own = ((self.scribe.actor, self.scribe.seq, self.scribe.previous),) if self.scribe.seq else ()
-        await self.send(Announce(self.tag, (*own, *more), True, True))
 
     async def publish(self, *batches: bytes) -> None:
         """Offer batches, and wait until the victim has asked for them, and a little longer."""
@@ -207,10 +272,6 @@ class Mallory:
         await self.until(lambda: self.heard(Pull))
         await trio.sleep(1)
 
-    def heard(self, kind: type[Message]) -> list[Any]:
-        """What the victim said of this kind."""
-        return [message for message in self.received if isinstance(message, kind)]
-
     async def until(self, condition: Callable[[], object]) -> bool:
         """Wait for it, or for the end of the connection, or of patience; whether it came about."""
         with trio.move_on_after(PATIENCE_SECONDS):
@@ -218,38 +279,9 @@ class Mallory:
                 await trio.sleep(_LOOK_SECONDS)
         return bool(condition())
 
-    # --- how
-
-    async def _read(self, trailing: bytes) -> None:
-        framing = Framing()
-        with suppress(P2PDriveError):
-            for sealed in framing.receive_data(trailing):
-                await self._take(sealed)
-            while count := await self.stream.receive_into(framing.space()):
-                framing.filled(count)
-                for sealed in framing.frames():
-                    await self._take(sealed)
-                await self.reading.wait()
-        with suppress(P2PDriveError):
-            await self.stream.aclose()
-        self.over.set()
-
-    async def _take(self, sealed: memoryview) -> None:
-        message = decode(self.session.open(sealed))
-        payload = len(payload_of(message))
-        self.received.append(message)
-        if not self.member and isinstance(message, Batches | Blocks | Manifests) and payload:
+    def hear(self, message: Message) -> None:
+        """A stranger that is given anything is one too many."""
+        super().hear(message)
+        given = isinstance(message, Batches | Blocks | Manifests) and len(payload_of(message))
+        if given and not self.member:
             self.world.oracle.leaked(self.identity.device, type(message).__name__)
-        answer = self.answers.get(type(message), lambda _: None)(message)
-        if answer is not None:
-            await self.send(answer)
-
-    def _give_batches(self, request: int) -> Batches:
-        return Batches(request, False, tuple(map(len, self.batches)), b"".join(self.batches))
-
-    def _give_blocks(self, asked: GetBlocks) -> Blocks:
-        held = [self.blocks.get(block) for block in asked.blocks]
-        found = [(index, data) for index, data in enumerate(held) if data is not None]
-        missing = tuple(index for index, data in enumerate(held) if data is None)
-        pieces = tuple((index, len(data)) for index, data in found)
-        return Blocks(asked.request, pieces, missing, True, b"".join(data for _, data in found))

@@ -11,7 +11,7 @@ from p2pdrive.model.batch import NO_BATCH, actor_id
 from p2pdrive.model.record import DELETED, Content, Grant, Invitation, Kind, Role
 from p2pdrive.secure.identity import Identity
 from p2pdrive.wire.messages import Pull
-from tests.engine.hostile import Mallory, Scribe, content_of
+from tests.engine.hostile import Mallory, content_of, scribe_of
 from tests.engine.world import Machine, World
 
 BAD_PATHS = [
@@ -170,7 +170,7 @@ async def test_a_log_with_a_hole(world: World, autojump_clock: MockClock) -> Non
 
 async def test_two_logs_of_one_actor_are_seen_and_frozen(world: World, autojump_clock: MockClock) -> None:
     anna, berta, mallory = await attacked(world)
-    other = Scribe(mallory.drive, mallory.identity)
+    other = scribe_of(mallory.drive, mallory.identity)
     await mallory.publish(mallory.scribe.batch(mallory.scribe.record("one", Content(Kind.DIRECTORY))))
     assert len(mallory.log) == 1
     mallory.batches = [other.batch(other.record("two", Content(Kind.DIRECTORY)))]

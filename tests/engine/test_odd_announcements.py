@@ -4,11 +4,12 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pdrive.lab.hostile import Scribe
 from p2pdrive.limits import ANSWER_SECONDS, KEEPALIVE_SECONDS
 from p2pdrive.model.batch import Batch
 from p2pdrive.secure.identity import Identity
 from p2pdrive.wire.messages import Announce, Batches, GetBlocks, Pull
-from tests.engine.hostile import Mallory, Scribe, content_of
+from tests.engine.hostile import Mallory, content_of, scribe_of
 from tests.engine.world import Machine, World
 
 
@@ -102,7 +103,7 @@ def crowd(mallory: Mallory, actors: int) -> list[Scribe]:
     """Many actors of one device, each of which wrote a file of its own."""
     made = []
     for number in range(actors):
-        scribe = Scribe(mallory.drive, mallory.identity, number.to_bytes(16, "big"))
+        scribe = scribe_of(mallory.drive, mallory.identity, number.to_bytes(16, "big"))
         mallory.batches.append(scribe.batch(scribe.record(f"of actor {number}", content_of(b"x"))))
         made.append(scribe)
     mallory.blocks[content_of(b"x").root] = b"x"
@@ -150,7 +151,7 @@ async def test_a_peer_that_always_has_more_of_what_may_not_be_taken_is_left_be(
 
     def more(pull: Pull) -> Batches:
         number = len(mallory.heard(Pull))
-        stranger = Scribe(mallory.drive, Identity(number.to_bytes(32, "big")))
+        stranger = scribe_of(mallory.drive, Identity(number.to_bytes(32, "big")))
         batch = stranger.batch(stranger.record("x.txt", content_of(b"x")))
         return Batches(pull.request, number < 200, (len(batch),), batch)
 
