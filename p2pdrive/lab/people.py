@@ -33,7 +33,7 @@ PATHS = (
 DIRECTORIES = ("d", "d/e", "x", "empty")
 TARGETS = ("a.txt", "../outside", "/etc/passwd", "d", "nowhere")
 RULES = (b"b.txt\n", b"d/\n", b"*.bin\n", b"*.txt\n!a.txt\n", b"")
-ODD_NAMES = ("a:b?.txt", " leading", "trailing ", "é.txt", "e\u0301.txt", "A.TXT", "-rf", "a\nb", "x" * 250)
+ODD_NAMES = ("a:b?.txt", " leading", "trailing ", "é.txt", "e\u0301.txt", "A.TXT", "-rf", "a\nb", "x" * 180)
 
 #: Bytes of small files, mostly, and of those that have several blocks.
 _SMALL_BYTES = 2000

@@ -2,9 +2,10 @@
 
 from typing import Any, ClassVar
 
+from p2pdrive.history.registers import Registers
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import unobtainable
-from p2pdrive.lab.evidence import files_in, original_of
+from p2pdrive.lab.evidence import files_in, original_of, reading, root_of
 from p2pdrive.model import paths
 from p2pdrive.model.record import Kind
 
@@ -82,9 +83,10 @@ class NoSpuriousDelete(Checker):
         trees = {machine.name: machine.disk.tree() for machine in world.machines}
         nowhere = unobtainable(world)
         for made in oracle.made.values():
-            for path in sorted(made):
+            for path, data in sorted(made.items()):
                 excused = path in oracle.excused or path in nowhere or oracle.anyone_took_away(path)
-                if not excused and not any(path in tree or _moved(path, tree) for tree in trees.values()):
+                there = excused or any(path in tree for tree in trees.values())
+                if not there and not _became_another(world, path, data):
                     self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
 
 
@@ -95,10 +97,18 @@ def _took_away(oracle: Any, machine: str, path: str) -> bool:
     )
 
 
-def _moved(path: str, tree: Any) -> bool:
-    """Whether ``path`` was put into what was about to become a conflict copy, and did not."""
-    above = next((one for one in paths.ancestors(path) if original_of(one)), "")
-    return bool(above) and original_of(above) + path[len(above) :] in tree
+def _became_another(world: Any, path: str, data: bytes) -> bool:
+    """Whether what a person put to a copy, or in it, was at once taken back with it to its original."""
+    copy = next((one for one in (path, *paths.ancestors(path)) if original_of(one)), None)
+    if copy is None:
+        return False
+    there = original_of(copy) + path[len(copy) :]
+    for machine in world.machines:
+        with reading(machine) as connection:
+            versions = Registers(connection).versions(there) if connection is not None else ()
+            if any(version.content.root == root_of(data) for version in versions):
+                return True
+    return False
 
 
 def _may_write(machine: Any) -> bool:
