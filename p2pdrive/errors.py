@@ -21,6 +21,7 @@
         ├── IndexCorrupt, FormatTooNew
         ├── DiskFull, Unreadable, NotWritable
         ├── Changed               a file is not what it was when the plan was made
+        │   └── InUse             a program has it open for writing
         ├── BlockMissing
         └── Unreachable
 
@@ -127,6 +128,10 @@ class NotWritable(WorldError):
 
 class Changed(WorldError):
     """What is on disk is not what the plan was made for; observe again and make a new plan."""
+
+
+class InUse(Changed):
+    """A program has the file open for writing, so that it may become another any moment; wait for its end."""
 
 
 class BlockMissing(WorldError):

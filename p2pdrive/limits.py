@@ -178,6 +178,10 @@ IN_FLIGHT_BYTES_MAX = 16 * MIB
 #: Seconds until a path with a problem is tried again, at first and at most.
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 300.0
+#: Seconds at most until a file that a program holds open is tried again, and seconds until that is a problem:
+#: what is saved is closed soon, and who closes a file looks at it.
+HELD_RETRY_SECONDS_MAX = 4.0
+HELD_PATIENCE_SECONDS = 5.0
 #: Seconds between two whole scans while the watcher works.
 RESCAN_SECONDS = 3600
 #: Files smaller than this are hashed at once when they change; larger ones wait until they are quiet.

@@ -66,14 +66,22 @@ class Copies:
                 return
 
     def _view_of(self, seen: Observed) -> View | None:
-        beside = copied(seen.path) if seen.content.live else None
-        if beside is None or self._ledger.entry(seen.path) is not None or self._ledger.heads(seen.path):
+        named_so = copied(seen.path) is not None
+        if not named_so or self._ledger.entry(seen.path) is not None or self._ledger.heads(seen.path):
+            return None
+        version = self.version_in(seen)
+        return View(version.path, version.actor, version.seq) if version is not None else None
+
+    def version_in(self, seen: Observed) -> Record | None:
+        """The version of another path whose copy a file of this name and content is, or once was."""
+        beside = copied(seen.path)
+        if beside is None or not seen.content.live:
             return None
         of, digest = beside
         for version in self._ledger.versions(of):
             same = version.content.live and version.content.identity == seen.content.identity
             if same and version.digest.hex().startswith(digest) and self.path_of(version) == seen.path:
-                return View(of, version.actor, version.seq)
+                return version
         return None
 
     def keep_aside(self, path: str, loser: Record) -> Keep | None:
@@ -114,6 +122,7 @@ class Copies:
             if self._ledger.verdict(seen.path).losers:  # it is a file of its own now, which others made too
                 self._ledger.touch(seen.path, 0)
         else:
+            self.show_losers(seen.path, verdict, set())  # of what others made of it
             self._ledger.mark_unshown(seen.path, 0)
 
     def _perform(

@@ -168,7 +168,8 @@ class Drive:
 
     async def _look_at_named(self, named: list[str]) -> None:
         free = self.materialiser.leave_alone(named, above=True)
-        found = await self._offload(sort, self.replica, free, self.materialiser.shown)
+        troubled = self.problems.among(free)
+        found = await self._offload(sort, self.replica, free, self.materialiser.shown, troubled)
         for path in found.nothing:
             self.problems.resolve(path)
         await self._settle(found.files)

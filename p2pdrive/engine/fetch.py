@@ -6,6 +6,7 @@ import trio
 
 from p2pdrive.engine.gather import Gathering, Want
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.show import needs_bytes, temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import LinkClosed, ProtocolViolation
 from p2pdrive.index.manifests import Manifests as HeldManifests
@@ -29,14 +30,14 @@ class Fetcher:
         self._replica = replica
         self._links = links
         self._offload = replica.services.offload
-        self._begun: set[str] = set()  # temporaries that were not completed, when a connection was cut, say
+        self._begun: set[str] = set()  # temporaries that wait: for a peer to come back, say
         self._promised = 0  # bytes of disk that what is under way needs
 
     async def fetch(self, tasks: Sequence[Task], earlier: frozenset[str]) -> dict[str, str]:
         """Gather the contents of ``tasks`` in their temporaries; returns path → why, where it failed.
 
         ``earlier`` are the temporaries that were there when the drive was opened: nothing in them, nor in
-        those that could not be completed since, is fetched again.
+        those that could not be completed since, nor in those ``not_shown``, is fetched again.
         """
         failed: dict[str, str] = {}
         wants: list[Want] = []
@@ -59,6 +60,10 @@ class Fetcher:
         self._begun.update(wants[number].name for number in gathering.failed)
         failed.update((wants[number].task.path, why) for number, why in gathering.failed.items())
         return failed
+
+    def not_shown(self, tasks: Iterable[Task]) -> None:
+        """What was gathered for ``tasks`` is still in their temporaries, for the next try to show it."""
+        self._begun.update(temporary_name(task) for task in tasks if needs_bytes(task))
 
     async def _manifests(self, tasks: Sequence[Task]) -> dict[bytes, Manifest]:
         contents = {task.content.root: task.content for task in tasks}

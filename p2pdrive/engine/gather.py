@@ -4,7 +4,7 @@ holds, and, of the rest, which blocks to ask peers for. Synchronous; call it fro
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from blake3 import blake3
@@ -23,10 +23,11 @@ class Want:
 
     task: Task
     manifest: Manifest
-    name: str = field(init=False)  # of the temporary that it is gathered in
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", temporary_name(self.task))
+    @property
+    def name(self) -> str:
+        """Of the temporary that it is gathered in."""
+        return temporary_name(self.task)
 
 
 class _Place(NamedTuple):

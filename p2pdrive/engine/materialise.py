@@ -10,7 +10,7 @@ from dataclasses import replace
 import trio
 
 from p2pdrive.engine.fetch import Fetcher
-from p2pdrive.engine.problems import Problems
+from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
@@ -129,7 +129,11 @@ class Materialiser:
             removals = [task.path for task in tasks if not task.content.live and not removing]
             tasks = [task for task in tasks if task.content.live or removing]
             taken = {_owner(task) for task in tasks if not self._showing.isdisjoint(_claims([task]))}
-            tasks = [task for task in tasks if _owner(task) not in taken]
+            tasks = [
+                task  # what is above the run's paths was settled too, and may have to wait
+                for task in tasks
+                if _owner(task) not in taken and not self._problems.waits(_owner(task))
+            ]
             self._showing.update(_claims(tasks))
         self._note(settled)
         await self._start(tasks, nursery)
@@ -151,18 +155,20 @@ class Materialiser:
         finally:
             self._showing.difference_update(_claims(tasks))
             self._slots.release()
-        self._report(
-            replace(problem, path=owners.get(problem.path, problem.path)) for problem in shown.problems
-        )
+        done = set(shown.done)
+        self._fetcher.not_shown(task for task in ready if task.path not in done)
+        self._report(replace(problem, path=owners[problem.path]) for problem in shown.problems)
+        self._report((replace(problem, path=owners[problem.path]) for problem in shown.held), Kind.HELD)
         if len(self.shown) > SHOWN_REMEMBERED_MAX:
             self.shown = {}
         self.shown.update(shown.stats)
         for path in shown.done:
             self._problems.resolve(path)
         stuck = [path for path in shown.again if self._problems.inside(path)]
+        again = _at_once(shown.again, [path for path in shown.again if self._problems.waits(path)])
         self._report(Problem(path, _STUCK) for path in stuck)
-        again = [path for path in shown.again if path not in stuck]
-        self._look_again([*again, *(path for path in shown.done if path == IGNORE_FILE)])
+        self._look_again(path for path in again if path not in stuck)
+        self._look_again(path for path in shown.done if path == IGNORE_FILE)
         if failed or shown.done or shown.check or shown.problems:
             self.wake()  # what only changed under our hands is looked at again first, a little later
         self._changed()
@@ -180,9 +186,9 @@ class Materialiser:
         if settled.published or settled.well:
             self._changed()
 
-    def _report(self, problems: Iterable[Problem]) -> None:
+    def _report(self, problems: Iterable[Problem], kind: Kind = Kind.SETTLED) -> None:
         for problem in problems:
-            self._problems.report(problem)
+            self._problems.report(problem, kind)
 
     def _unshown(self, after: str) -> list[tuple[str, int]]:
         with self._replica.reading() as log:
@@ -192,6 +198,12 @@ class Materialiser:
         """All is shown: what is still in the temporary area belongs to nothing."""
         for name in self._replica.files.temporaries():
             self._replica.files.discard(name)
+
+
+def _at_once(again: Sequence[str], later: Sequence[str]) -> list[str]:
+    """``again`` without what is tried ``later`` by itself, and what cannot be before that: a file that is in
+    the way of a directory may be in use."""
+    return [path for path in again if not {path, *paths.ancestors(path)}.intersection(later)]
 
 
 def _claims(tasks: Iterable[Task]) -> Iterator[str]:

@@ -1,11 +1,11 @@
 """Sorting what the watcher named: most of it we did ourselves, and need not look at any closer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
-from p2pdrive.errors import Changed
+from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -31,20 +31,27 @@ class Named:
     nothing: list[str] = field(default_factory=list)
 
 
-def sort(replica: Replica, named: Iterable[str], shown: Mapping[str, Stat]) -> Named:
+def sort(
+    replica: Replica, named: Iterable[str], shown: Mapping[str, Stat], troubled: Collection[str] = ()
+) -> Named:
     """Sort the paths that may have changed; what is as in ``shown`` is as we left it just now.
 
-    Synchronous. Raises RootMissing.
+    ``troubled`` are worth a look in any case: it tells whether their problem is over. Synchronous. Raises
+    RootMissing.
     """
     named = list(named)
     stats: dict[str, Stat | None] = dict.fromkeys(named, _UNREADABLE)
     stats.update(replica.files.stats(named))
     directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
-    stats = {path: stat for path, stat in stats.items() if stat is None or shown.get(path) != stat}
+    stats = {
+        path: stat
+        for path, stat in stats.items()
+        if stat is None or path in troubled or shown.get(path) != stat
+    }
     result = Named()
     with replica.reading() as log:
         entries = log.entries.get_many(stats)
-        waiting = log.entries.among_unshown(stats)
+        waiting = {*troubled, *log.entries.among_unshown(stats)}
         for path, stat in stats.items():
             if not directories.isdisjoint(paths.ancestors(path)):
                 continue  # the look into that directory finds it
@@ -73,8 +80,10 @@ def _as_left(replica: Replica, log: Log, entry: Entry, shown: Mapping[str, Stat]
     """Whether a known directory holds just the files that we have put there."""
     try:
         names = replica.files.list(entry.path)
-    except Changed:
-        return False
+    except RootMissing:
+        raise
+    except WorldError:
+        return False  # the look into it finds out what is wrong
     for found in names:
         ours = shown.get(paths.join(entry.path, found.name)) if found.name is not None else None
         if ours is None or ours != found.stat:

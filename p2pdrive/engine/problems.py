@@ -4,17 +4,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from p2pdrive.limits import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
+from p2pdrive.limits import (
+    HELD_PATIENCE_SECONDS,
+    HELD_RETRY_SECONDS_MAX,
+    RETRY_SECONDS_MAX,
+    RETRY_SECONDS_MIN,
+)
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
 
 
 class Kind(Enum):
-    """How a problem ends: the path is settled well; a scan finds it no more; not before the next start."""
+    """How a problem ends: the path is settled well; a scan finds it no more; not before the next start.
+
+    HELD is settled too, but by a program that closes a file: so soon, mostly, that nobody needs to know.
+    """
 
     SETTLED = 1
     SCANNED = 2
     LASTING = 3
+    HELD = 4
+
+
+_SETTLED = (Kind.SETTLED, Kind.HELD)
 
 
 @dataclass(slots=True)
@@ -22,6 +34,7 @@ class _Trouble:
     what: str
     kind: Kind
     since_ns: int
+    begun: float
     attempts: int = 0
     retry_at: float = 0.0
 
@@ -40,7 +53,8 @@ class Problems:
         """Note a problem that was met now."""
         trouble = self._troubles.get(problem.path)
         if trouble is None:
-            trouble = self._troubles[problem.path] = _Trouble(problem.what, kind, self._now_ns())
+            trouble = _Trouble(problem.what, kind, self._now_ns(), self._loop_time())
+            self._troubles[problem.path] = trouble
         trouble.what, trouble.kind = problem.what, kind
         self._postpone(trouble)
 
@@ -58,9 +72,13 @@ class Problems:
     def resolve(self, path: str) -> None:
         """The path is settled well; the directories that waited for it are tried again now."""
         trouble = self._troubles.get(path)
-        if trouble is not None and trouble.kind is Kind.SETTLED:
+        if trouble is not None and trouble.kind in _SETTLED:
             del self._troubles[path]
             self.hurry(paths.ancestors(path))
+
+    def among(self, paths: Iterable[str]) -> set[str]:
+        """Those of ``paths`` that have a problem which ends when they are settled well."""
+        return {path for path in paths if path in self._troubles and self._troubles[path].kind in _SETTLED}
 
     def inside(self, directory: str) -> bool:
         """Whether anything in ``directory`` has a problem."""
@@ -79,7 +97,7 @@ class Problems:
         for path, trouble in self._troubles.items():
             if trouble.retry_at > now or trouble.kind is Kind.LASTING:
                 continue
-            if trouble.kind is Kind.SETTLED:
+            if trouble.kind in _SETTLED:
                 settle.append(path)  # it is postponed when it fails again
             else:
                 look.append(paths.parent(path))
@@ -94,9 +112,15 @@ class Problems:
 
     def all(self) -> list[tuple[str, str, int]]:
         """(path, what, since in ns), by path."""
-        return sorted((path, trouble.what, trouble.since_ns) for path, trouble in self._troubles.items())
+        patience_ends = self._loop_time() - HELD_PATIENCE_SECONDS
+        return sorted(
+            (path, trouble.what, trouble.since_ns)
+            for path, trouble in self._troubles.items()
+            if trouble.kind is not Kind.HELD or trouble.begun <= patience_ends
+        )
 
     def _postpone(self, trouble: _Trouble) -> None:
-        pause = min(RETRY_SECONDS_MAX, RETRY_SECONDS_MIN * 2 ** min(trouble.attempts, 16))
+        longest = HELD_RETRY_SECONDS_MAX if trouble.kind is Kind.HELD else RETRY_SECONDS_MAX
+        pause = min(longest, RETRY_SECONDS_MIN * 2 ** min(trouble.attempts, 16))
         trouble.attempts += 1
         trouble.retry_at = self._loop_time() + pause

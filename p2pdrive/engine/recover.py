@@ -1,12 +1,14 @@
 """Taking up what was displaced and not put away when the node was stopped in the middle of a write."""
 
 from contextlib import suppress
+from itertools import chain
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, FileKind
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
+from p2pdrive.planning.conflicts import copied
 
 _TRIES = 1000
 _KINDS = {FileKind.FILE: Kind.FILE, FileKind.SYMLINK: Kind.SYMLINK}
@@ -65,8 +67,12 @@ def _known(replica: Replica, displaced: Displaced, path: str) -> bool:
 
 
 def _in_log(replica: Replica, path: str, content: Content) -> bool:
+    """A conflict copy is a version of the path that it is beside, and none of its own."""
+    beside = copied(path)
+    of = (path,) if beside is None else (path, beside[0])
     with replica.reading() as log:
-        return any(version.content.identity == content.identity for version in log.registers.versions(path))
+        versions = chain.from_iterable(map(log.registers.versions, of))
+        return any(version.content.identity == content.identity for version in versions)
 
 
 def _publish_beside(replica: Replica, displaced: Displaced, path: str) -> None:

@@ -21,7 +21,7 @@ from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
-from p2pdrive.planning.conflicts import Verdict
+from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Situation, reconcile
 
 
@@ -74,8 +74,7 @@ class Settler:
                     settled.left = list(named[number:])
                     break
                 entry = entries.get(path)
-                is_directory = entry is not None and entry.content.kind is Kind.DIRECTORY
-                if self._replica.ignore.ignored(path, is_directory):
+                if self._is_hidden(path, entry, log):
                     ignored.append(path)
                     continue
                 try:
@@ -92,16 +91,28 @@ class Settler:
                         found[seen.moved.path] = Observed(seen.moved.path, DELETED)
                     found[path] = seen
         if ignored:
-            settled.well += ignored
-            with self._replica.writing() as log:
-                log.entries.mark_shown(ignored)
-                copies = [
-                    copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
-                ]
-                log.entries.mark_unshown((copy, 0) for copy in copies)
-                settled.touched.update(copies)
-                self._forget(log, ignored)
+            self._pass_over(ignored, settled)
         return list(found.values())
+
+    def _is_hidden(self, path: str, entry: Entry | None, log: Log) -> bool:
+        """Whether the rules hide what is shown at ``path``, or else what its heads say."""
+        ignored = self._replica.ignore.ignored
+        if ignored(path, True) == (as_file := ignored(path, False)):
+            return as_file
+        content = entry.content if entry is not None else judge(log.registers.heads(path), False).content
+        return ignored(path, content.kind is Kind.DIRECTORY)
+
+    def _pass_over(self, ignored: Sequence[str], settled: Settled) -> None:
+        """What the rules hide is well as it is; its copies, which they may show, are looked at."""
+        settled.well += ignored
+        with self._replica.writing() as log:
+            log.entries.mark_shown(ignored)
+            copies = [
+                copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
+            ]
+            log.entries.mark_unshown((copy, 0) for copy in copies)
+            settled.touched.update(copies)
+            self._forget(log, ignored)
 
     def _forget(self, log: Log, ignored: Iterable[str]) -> None:
         """What the rules hide, and is gone, is not missed; what is there may come back into sight."""
@@ -187,6 +198,8 @@ class _Run:
         """A directory that is gone, or something else now, is published as such after what was in it."""
         if entry is None or entry.content.kind is not Kind.DIRECTORY or seen.content.kind is Kind.DIRECTORY:
             return False
+        if not self._may_write:
+            return False  # nothing is published here, so there is nothing to wait for
         return self._replica.shows_inside(self._ledger.log, seen.path)
 
     def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
@@ -201,6 +214,7 @@ class _Run:
                 return
             verdict = self._ledger.verdict(seen.path)
             if verdict.content == action.content and not (verdict.losers or now.verdict.losers):
+                self._copies.show_losers(seen.path, verdict, set())  # those that are shown are stale
                 self._finish(seen)  # what was published is all that there is
                 return
             # What was moved away has an entry still, which is about to follow it.
@@ -243,9 +257,12 @@ class _Run:
         return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past)
 
     def _past(self, seen: Observed) -> Vector | None:
-        """The version that a file brought along with the folder equals."""
+        """The version that a file brought along with the folder equals; the copy of a loser is older than
+        all that others made of its name."""
         versions = self._ledger.versions(seen.path)
         equal = [record.vector for record in versions if record.content.identity == seen.content.identity]
+        if not equal and self._copies.version_in(seen) is not None:
+            return {}
         return joined(equal) if equal else None
 
     def _publish(self, action: Publish, seen: Observed) -> bool:

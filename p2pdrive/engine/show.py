@@ -16,7 +16,7 @@ from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, NotWritable, RootMissing, WorldError
+from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
@@ -31,16 +31,18 @@ from p2pdrive.planning.conflicts import judge
 @dataclass(slots=True)
 class Shown:
     """``done``: the folder shows these paths now. ``again``: the folder changed meanwhile: settle anew.
+    ``held``: a program has them open for writing.
 
-    ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what
-    is in them, and paths whose copies are shown now. ``stats``: what files are as we left
-    them: while they are this, nobody has edited them.
+    ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what is
+    in them, and paths whose copies are shown now. ``stats``: what files are as we left them: while they are
+    this, nobody has edited them.
     """
 
     done: list[str] = field(default_factory=list)
     again: list[str] = field(default_factory=list)
     check: list[str] = field(default_factory=list)
     stats: dict[str, Stat] = field(default_factory=dict)
+    held: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
 
@@ -70,7 +72,10 @@ def needs_bytes(task: Task) -> bool:
 
 
 def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there."""
+    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there.
+
+    Raises RootMissing.
+    """
     sources = [task.moved_from for task in tasks if task.moved_from]
     if not sources:
         return list(tasks)
@@ -79,6 +84,7 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         entries = log.entries.get_many(sources)
         heads = log.registers.heads_of(sources)
         crowded = log.registers.with_live_below(sources)
+    stats = replica.files.stats(sources)
 
     def checked(task: Task) -> Task:
         source = task.moved_from
@@ -88,7 +94,10 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
             return task._replace(moved_from="")  # nobody looks at what is there, so it may be anything
         wanted = judge(heads.get(source, ()), source in crowded).content
         mark = marks[source][0] if source in marks else None
-        return _with_source(task, entries.get(source), wanted, mark)
+        entry, stat = entries.get(source), stats.get(source)
+        if entry is None or stat is None or not _is_version(entry, stat):
+            return task._replace(moved_from="")  # an edit that may not be published, say
+        return _with_source(task, entry, wanted, mark)
 
     return [checked(task) for task in tasks]
 
@@ -190,6 +199,8 @@ class _Run:
             work()
         except RootMissing:
             raise
+        except InUse as error:
+            self.shown.held.append(Problem(task.path, str(error)))
         except Changed:
             self.shown.again.append(task.path)
         except WorldError as error:
@@ -239,7 +250,7 @@ class _Run:
         self._done(task.path, change)
 
     def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
-        """Give a file that was moved to ``path`` the time and mode that it is to have there."""
+        """Give a file that is at ``path`` with the right bytes the time and mode that it is to have there."""
         times = (wanted.mtime_ns, wanted.executable)
         if wanted.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
             return stat
@@ -249,6 +260,7 @@ class _Run:
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
             self.retired.append(_Retired(self._files.remove(task.path, task.expected), task.before))
+            self._vacated(task.path)
         self._put(task, self._made(task.path), None)
 
     def _remove(self, task: Task) -> None:
@@ -273,7 +285,12 @@ class _Run:
                 f"{task.path} was deleted elsewhere, but holds files that are not synced here, so it stays. "
                 f"Move them away, or delete the folder."
             )
+        self._vacated(task.path)
         return task._replace(expected=None)
+
+    def _vacated(self, path: str) -> None:
+        """What was at ``path`` made room; should what is to come fail, nobody has deleted anything."""
+        self.changes.append(Change(path, DELETED, {}, None))
 
     def _keep_aside(self, task: Task) -> Task:
         """Give what is at the path its copy's name before the path shows something else."""
@@ -359,12 +376,12 @@ def _is_version(entry: Entry, stat: Stat) -> bool:
     return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
 
 
-def _with_source(task: Task, entry: Entry | None, wanted: Content, mark: int | None) -> Task:
+def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:
     """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its own mark."""
     nothing = task._replace(moved_from="")
     if task.content.kind is not Kind.FILE or task.expected is not None:
         return nothing
-    if entry is None or entry.view is not None or entry.content.identity != task.content.identity:
+    if entry.view is not None or entry.content.identity != task.content.identity:
         return nothing
     if wanted.identity == entry.content.identity:
         return nothing

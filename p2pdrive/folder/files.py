@@ -6,6 +6,7 @@ in several threads at once. Errors are ``WorldError``:
 =================  =============================================================================
 ``RootMissing``    the folder, or its ``.p2pdrive``, is not where it was: nothing was deleted
 ``Changed``        what is there is not what was expected: observe again, then plan again
+``InUse``          (a ``Changed``) it is, but a program has it open for writing: nothing was moved
 ``DiskFull``       no space, or no quota, left
 ``Unreadable``     cannot be read, or a path that no drive may have
 ``NotWritable``    cannot be written, or a path that no drive may have

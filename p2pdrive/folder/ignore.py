@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal
 
-from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from p2pdrive.errors import Unreadable
@@ -26,6 +25,9 @@ from p2pdrive.model.problem import Problem
 #: How pathspec writes a star in a name, and '**' between two names.
 _STAR = "[^/]*"
 _DEPTH = "(?:/.+)?/"
+#: How it writes the slash behind a directory. What is in one is no match for us: directories are asked for
+#: themselves.
+_INSIDE = "(?P<ps_d>/)"
 #: How the names of our temporary files start where they cannot be in the temporary area.
 SIBLING_PREFIX = ".p2pdrive-tmp."
 
@@ -46,7 +48,7 @@ class Ignore:
                 found.append(Problem(IGNORE_FILE, f"line {number} is not followed: {error}"))
         self.problems = tuple(found)
         followed = [pattern for pattern in patterns if pattern.include is not None]
-        self._rules = GitIgnoreSpec(followed, backend="simple")
+        self._rules = followed[::-1]  # the last that matches counts
         self._directory = lru_cache(IGNORE_MEMORY_MAX)(lambda path: self._matches(path + "/"))
 
     @classmethod
@@ -80,14 +82,14 @@ class Ignore:
         """Whether ``path``, or a directory above it, is not synced."""
         if STATE_DIRECTORY in path.casefold().split("/") or name(path).startswith(SIBLING_PREFIX):
             return True
-        if not self._rules.patterns:
+        if not self._rules:
             return False
         if any(self._directory(directory) for directory in ancestors(path)):
             return True
         return self._directory(path) if is_directory else self._matches(path)
 
     def _matches(self, path: str) -> bool:
-        return bool(self._rules.match_file(path))
+        return next((bool(rule.include) for rule in self._rules if rule.match_file(path) is not None), False)
 
 
 class _Rule(GitIgnoreSpecPattern):
@@ -111,7 +113,10 @@ class _Rule(GitIgnoreSpecPattern):
     def pattern_to_regex(cls, pattern: Any) -> tuple[Any, bool | None]:
         """The whole rule."""
         plain, include = super().pattern_to_regex(pattern)
-        if not isinstance(plain, str) or _DEPTH not in plain:
+        if not isinstance(plain, str):
+            return plain, include
+        plain = plain.replace(_INSIDE, f"{_INSIDE}$") + ("." if plain.endswith("/") else "")
+        if _DEPTH not in plain:
             return plain, include
         first, *between, last = plain.split(_DEPTH)
         if first.startswith("^(?:.+/)?"):

@@ -12,12 +12,12 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from p2pdrive.errors import Changed, NotWritable, RootMissing, Unreadable, WorldError
+from p2pdrive.errors import Changed, InUse, NotWritable, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.place import Place, carry, look, stat_of
-from p2pdrive.folder.safe_write import SafeWrite
+from p2pdrive.folder.safe_write import IN_USE, SafeWrite
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
 from p2pdrive.folder.temporary import TemporaryArea
@@ -206,8 +206,10 @@ class LocalFiles:
             fd = self._calls.open_beneath(self._root, path, _READ)
             with LocalReadHandle(fd, path) as handle:
                 leased = self._calls.lease(fd)
-                if leased is False or handle.stat() != expected:
-                    raise Changed(f"{path}: changed, or is being written")
+                if handle.stat() != expected:
+                    raise Changed(f"{path}: is not what it was when this was planned")
+                if leased is False:
+                    raise InUse(IN_USE)
                 if leased:
                     handle.set_metadata(mtime_ns, executable)
                     return handle.stat()

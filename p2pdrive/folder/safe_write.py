@@ -1,8 +1,9 @@
 """The safe write: every way in which a name in the folder changes hands, step by step.
 
-The caller has opened the parents; all steps stay in those very directories. What is taken from a path
-is looked at again after it was taken, and put back if it is not the version that was to go. Errors are
-plain OSError, and ``Changed``, with everything in place again but for what a docstring says.
+The caller has opened the parents; all steps stay in those very directories. What is to be taken from a path
+is left alone while a program writes it (``InUse``): nothing moves, and no watcher wakes anyone to try again.
+What was taken is looked at once more, and put back if it is not the version that was to go. Errors are plain
+OSError, and ``Changed``, with everything in place again but for what a docstring says.
 """
 
 import errno
@@ -12,12 +13,15 @@ from contextlib import suppress
 from itertools import count
 from threading import Lock
 
-from p2pdrive.errors import Changed
+from p2pdrive.errors import Changed, InUse
 from p2pdrive.folder.files import FileKind, Published, Stat
 from p2pdrive.folder.ignore import SIBLING_PREFIX
 from p2pdrive.folder.place import Place, carry, look, mode_for, stat_of
 from p2pdrive.folder.syscalls import SystemCalls
 from p2pdrive.folder.temporary import TemporaryArea
+
+#: What is said of a file that a program has open for writing.
+IN_USE = "is open in another program: what others made of it is shown once that program closes it."
 
 
 class SafeWrite:
@@ -40,11 +44,8 @@ class SafeWrite:
         ``finished`` is what ``source`` is, where that is known.
         """
         try:
-            if expected is None and finished is not None:
-                self._calls.rename_new(*source, *target)
-                return Published(_settled(target, finished), None)
             spare = self._temporary.spare(path) if expected is not None else source
-            return self._put(source, target, spare, expected)
+            return self._put(source, target, spare, expected, finished)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
@@ -75,7 +76,7 @@ class SafeWrite:
 
         Killed in between: it is at ``target`` or among the displaced.
         """
-        _expect(target, expected)
+        self._expect_at_rest(target, expected)
         spare = self._take(target, path)
         if not self._as_expected(spare, expected):
             self._put_back(spare, target)
@@ -83,14 +84,17 @@ class SafeWrite:
         return self._home(spare, path)
 
     # --- putting ---------------------------------------------------------------------------------
-    def _put(self, source: Place, target: Place, spare: Place, expected: Stat | None) -> Published:
+    def _put(
+        self, source: Place, target: Place, spare: Place, expected: Stat | None, finished: Stat | None
+    ) -> Published:
         """``source`` gets to ``target``, and ``expected`` from there to ``spare``, beside ``source``."""
-        raw = _raw(source)
-        ours = stat_of(raw)
         if expected is None:
+            ours = finished if finished is not None else stat_of(_raw(source))
             self._calls.rename_new(*source, *target)
             return Published(_settled(target, ours), None)
-        _expect(target, expected)
+        raw = _raw(source)
+        ours = stat_of(raw)
+        self._expect_at_rest(target, expected)
         if stat.S_ISREG(raw.st_mode) and expected.kind is FileKind.FILE:
             _keep_permissions(source, target)
         # From here on nobody writes to it, for after a kill this name may be what was displaced.
@@ -145,7 +149,7 @@ class SafeWrite:
         sibling = self._sibling(target)
         carry(source, sibling)
         try:
-            put = self._put(sibling, target, self._sibling(target), expected)
+            put = self._put(sibling, target, self._sibling(target), expected, None)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(sibling.name, dir_fd=sibling.directory)
@@ -156,6 +160,12 @@ class SafeWrite:
         return Published(put.stat, self._home(Place(target.directory, put.displaced), path))
 
     # --- taking ----------------------------------------------------------------------------------
+    def _expect_at_rest(self, target: Place, expected: Stat) -> None:
+        """Before anything is touched: raise Changed unless all of ``expected`` holds, InUse if it is open."""
+        _expect(target, expected)
+        if expected.kind is FileKind.FILE and self._calls.being_written(*target):
+            raise InUse(IN_USE)
+
     def _take(self, target: Place, path: str) -> Place:
         """Rename what is at ``target`` out of the folder; its new place, of ours."""
         spare = self._temporary.spare(path)

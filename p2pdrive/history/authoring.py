@@ -84,7 +84,7 @@ class Writing:
         self._log = log
         self._pens = [_Pen(*row) for row in log.own_actors(author.identity.device)]
         self._heads: dict[str, Heads] = {}
-        self._latest: dict[str, dict[int, int]] | None = None
+        self._latest: dict[str, dict[int, int]] = {}
         self.written = 0
 
     def prepare(self, changing: Iterable[str], heads: Mapping[str, Heads]) -> None:
@@ -103,8 +103,7 @@ class Writing:
         unplaced = Record(edit.path, edit.content, b"", 0, seen, clock, edit.moved_from)
         record = unplaced.placed(pen.actor, pen.seq + 1)
         self._put(pen, record)
-        if self._latest is not None:
-            self._latest.pop(edit.path, None)
+        self._latest[edit.path][pen.number] = record.seq
         return record
 
     def admit(self, change: Invitation | Grant) -> None:
@@ -136,12 +135,11 @@ class Writing:
 
     def _latest_seqs(self, path: str) -> dict[int, int]:
         """The seqs of what our actors wrote last about ``path``, read for all that may be written at once."""
-        numbers = [pen.number for pen in self._pens]
-        if self._latest is None:
-            latest = self._log.registers.latest_seqs_of(self._heads, numbers)
-            self._latest = {known: latest.get(known, {}) for known in self._heads}
-        found = self._latest.get(path)
-        return self._log.registers.latest_seqs(path, numbers) if found is None else found
+        if path not in self._latest:
+            unread = (self._heads.keys() | {path}) - self._latest.keys()
+            latest = self._log.registers.latest_seqs_of(unread, [pen.number for pen in self._pens])
+            self._latest.update((each, latest.get(each, {})) for each in unread)
+        return self._latest[path]
 
     def _put(self, pen: _Pen, change: Change) -> None:
         body = change.encode()

@@ -51,7 +51,7 @@ class Registers:
         return found
 
     def latest_seqs_of(self, wanted: Iterable[str], actors: Sequence[int]) -> dict[str, dict[int, int]]:
-        """``latest_seqs`` of each of many paths; paths that none of ``actors`` wrote are left out."""
+        """Path → actor number → the seq of its latest record; what none of ``actors`` wrote is left out."""
         found: dict[str, dict[int, int]] = {}
         if not actors:
             return found
@@ -115,14 +115,6 @@ class Registers:
         """Whether the heads say that ``path`` is a directory of its own right."""
         best = registers.winner(self.heads(path))
         return best is not None and best.content.kind is Kind.DIRECTORY
-
-    def latest_seqs(self, path: str, actors: Sequence[int]) -> dict[int, int]:
-        """Actor number → the seq of its latest record of ``path``, for those of ``actors`` that have one."""
-        if not actors:
-            return {}
-        marks = ",".join("?" * len(actors))
-        sql = f"SELECT actor, max(seq) FROM records WHERE key = ? AND actor IN ({marks}) GROUP BY actor"
-        return dict(self._db.execute(sql, (paths.key(path), *actors)).fetchall())
 
     def _set_heads(self, standings: Iterable[tuple[int, Record]]) -> None:
         sql = """UPDATE records SET head = ? WHERE seq = ? AND

@@ -78,7 +78,7 @@ def _duplicate(scene: Scene) -> None:
 
 
 def _stop(scene: Scene) -> None:
-    scene.world.nursery.start_soon(scene.machine.stop)
+    scene.machine.begin_to_stop()
     scene.lasts(scene.machine.start)
 
 
@@ -162,13 +162,12 @@ def _back_up(scene: Scene) -> None:
 
 
 def _restore(scene: Scene) -> None:
+    """The folder is put back; with the home too, nobody could tell (docs/architecture.md, Rollback)."""
     machine = scene.machine
     if machine.backup is None:
         _back_up(scene)
     elif machine.mounted:
-        whole = scene.random.random() < 0.3
-        machine.kill()
-        scene.world.nursery.start_soon(machine.restore, machine.backup, whole)
+        machine.put_back(machine.backup)
         scene.lasts(machine.start)
 
 
@@ -178,8 +177,7 @@ def _copy_folder(scene: Scene) -> None:
     members = machine.home.drive is not None and source.home.drive is not None
     if members and machine.mounted and source.mounted:
         copied = source.back_up()
-        machine.kill()
-        scene.world.nursery.start_soon(machine.restore, copied, False)
+        machine.put_back(copied)
         scene.lasts(machine.start)
 
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 
-from p2pdrive.errors import Changed, NotWritable, Unreadable, WorldError
+from p2pdrive.errors import Changed, InUse, NotWritable, Unreadable, WorldError
 from p2pdrive.folder.files import Displaced, Name, Published, Stat
+from p2pdrive.folder.safe_write import IN_USE
 from p2pdrive.folder.temporary import DISPLACED, number_of, origin_of
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
 from p2pdrive.lab.disk import Disk
@@ -211,8 +212,10 @@ class SimulatedFiles:
             if not isinstance(file, File):
                 raise Changed(f"{path}: is no regular file any more")
             self._opened.step("set_metadata:lease", path)
-            if (self._disk.modern and file.writers) or file.stat() != expected:
-                raise Changed(f"{path}: changed, or is being written")
+            if self._disk.modern and file.writers:
+                raise InUse(IN_USE)
+            if file.stat() != expected:
+                raise Changed(f"{path}: is not what it was when this was planned")
             if file.denied != MAY_ALL:
                 raise os_error(errno.EPERM)
             if self._disk.modern:

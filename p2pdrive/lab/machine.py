@@ -68,11 +68,10 @@ class Ambush:
 
 @dataclass(frozen=True)
 class Backup:
-    """A folder, its ``.p2pdrive``, and what the home remembered, as they once were."""
+    """A folder and its ``.p2pdrive``, as they once were."""
 
     disk: object
     state: Path
-    marks: dict[bytes, tuple[int, bytes]]
 
 
 class Machine:
@@ -104,6 +103,8 @@ class Machine:
         self.mounted = True
         self._forbidden: set[str] = set()
         self.backup: Backup | None = None
+        self._is_put_back = trio.Event()
+        self._is_put_back.set()
         self.services = Services(
             self.identity,
             name,
@@ -142,13 +143,13 @@ class Machine:
     # --- its life
 
     async def start(self) -> None:
-        """Run the node, if it does not run."""
-        if self.alive:
-            return
-        if self.process is not None:
+        """Run the node, if it does not run; what is being put back is put back before."""
+        while self.process is not None and not self.alive and not self.process.over.is_set():
             await self.process.over.wait()
-        self.process = Process(self)
-        self.world.nursery.start_soon(self.process.run)
+        await self._is_put_back.wait()
+        if not self.alive:
+            self.process = Process(self)
+            self.world.nursery.start_soon(self.process.run)
 
     async def opened(self) -> None:
         """Wait until the drive is open."""
@@ -156,11 +157,16 @@ class Machine:
             await trio.sleep(0.05)
 
     async def stop(self) -> None:
-        """As at SIGTERM; returns when the node has ended."""
+        """As at SIGTERM, and return when the node has ended."""
+        self.begin_to_stop()
+        if self.process is not None:
+            await self.process.over.wait()
+
+    def begin_to_stop(self) -> None:
+        """As at SIGTERM."""
+        self.ambushes.clear()
         if self.process is not None:
             self.process.stop()
-            await self.process.over.wait()
-        self.ambushes.clear()
 
     def kill(self, silent: bool = False) -> None:
         """As by SIGKILL: nothing more is done, and the kernel closes its streams (unless ``silent``)."""
@@ -271,16 +277,21 @@ class Machine:
     # --- its disk
 
     def back_up(self) -> "Backup":
-        """Copy the folder, its state and the home as they are."""
+        """Copy the folder and its state as they are."""
         kept = self.world.directory / "backups" / f"{self.name} {self.world.oracle.count}"
         if not kept.exists():
             state = self.state / STATE_DIRECTORY
             shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*-shm"))
-        self.backup = Backup(self.disk.snapshot(), kept, dict(self.home.marks))
+        self.backup = Backup(self.disk.snapshot(), kept)
         return self.backup
 
-    async def restore(self, backup: "Backup", whole: bool) -> None:
-        """Put a backup in place of the folder (``whole``: and of the home), the node having been killed."""
+    def put_back(self, backup: "Backup") -> None:
+        """Kill the node, and put a backup in place of the folder before it can start again."""
+        self.kill()
+        self._is_put_back = trio.Event()
+        self.world.nursery.start_soon(self._put_back, backup, self._is_put_back)
+
+    async def _put_back(self, backup: "Backup", done: trio.Event) -> None:
         if self.process is not None:
             await self.process.over.wait()
         self.mount()
@@ -289,9 +300,8 @@ class Machine:
         shutil.rmtree(self.state / STATE_DIRECTORY)
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()
-        if whole:
-            self.home.marks = dict(backup.marks)
         self.world.oracle.restored(self.name, before, self.disk.tree())
+        done.set()
 
     def unmount(self) -> None:
         """The disk is gone: an empty mount point is left."""

@@ -243,8 +243,12 @@ class Oracle:
         for key in [key for key in self.unscanned if key[0] == machine]:
             del self.unscanned[key]
         others = [tree for name, tree in self._trees() if name != machine]
-        shown = {data for tree in others for data in files_in(tree).values()} | set(there.values())
-        known = self._known_elsewhere(machine, shown)
+        shown = {data for tree in others for data in files_in(tree).values()}
+        # What others could not see was deleted for them, and may be once more.
+        rules = ignore_of(before) if not self._is_viewer(machine) else Ignore(["*"])
+        stays = {data for path, data in files_in(before).items() if not rules.ignored(path, False)}
+        shown |= stays & set(there.values())
+        known = self._known_elsewhere(machine, shown) | set(there.values())
         for data, story in self.stories.items():
             if data not in shown:
                 self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
@@ -349,6 +353,8 @@ class Oracle:
 
     def _take_away(self, machine: str, path: str, data: bytes, number: int) -> None:
         story = self._story(data, f"{path} on {machine}, seen there")
+        for key in [key for key, there in self.unscanned.items() if key[0] == machine and there == data]:
+            del self.unscanned[key]  # the node may have moved it before it went
         viewer = self._is_viewer(machine)  # what it does with others' files is nobody else's business
         if not viewer or story.writer == machine:
             story.replaced = number

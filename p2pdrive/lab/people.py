@@ -6,7 +6,6 @@ makes failing schedules shrink.
 """
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
@@ -307,22 +306,27 @@ def _hold(person: Person) -> None:
 def _write_held(person: Person, path: str, data: bytes) -> None:
     disk = person.machine.disk
     held = disk.held.get(path)
-    if held is None or not disk.present:
+    if held is None:
         return
     now = next((where for where, inode in disk.volume.walk() if inode is held), None)
     was = held.content()
-    with suppress(OSError):
+    try:
+        if not disk.present:
+            return
         disk.write_held(path, data)
-        disk.let_go(path)
         if held.links and now is not None:
             visible = now if not now.startswith(STATE_DIRECTORY) else path
             person.world.oracle.wrote(person.machine.name, visible, data, was)
-        person.say("writes and closes", path, now=now)
+        person.say("writes to", path, now=now)
+    except OSError:
+        pass  # a full disk, say: it is closed as it is
+    finally:
+        disk.let_go(path)
 
 
 def _rules(person: Person) -> None:
     path = IGNORE_FILE
-    data = person.random.choice(RULES)
+    data = person.random.choice(RULES) + f"# {person.number} by {person.machine.name}\n".encode()
     if person.random.random() < 0.2 and person.current(path) is not None:
         _delete_one(person, path)
     else:

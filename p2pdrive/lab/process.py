@@ -135,6 +135,7 @@ class Process:
         assert self._nursery is not None
         if joining.refusal is not None:
             self.machine.world.note("refused", self.machine.name, why=joining.refusal)
+        self.machine.home.book = self.book.to_json()
         self.machine.home.drive = None if joining.refusal is not None else joining.invite.drive
         self.machine.home.invite = None
         self._begin(self._nursery)

@@ -5,11 +5,11 @@ between. In the order in which they come, those in brackets only where it was an
 
 =====================  =====================================================================
 ``publish`` of a new   name, settle
-``publish``            expect, aside, exchange, judge, compare, [back, return], settle
-the same, not modern   expect, aside, unlink, exchange, return, unlink, vacate, judge, compare, name,
-                       unlink, [back], settle
+``publish``            expect, writers, aside, exchange, judge, compare, [back, return], settle
+the same, not modern   expect, writers, aside, unlink, exchange, return, unlink, vacate, judge, compare,
+                       name, unlink, [back], settle
 ``move``               expect, rename, judge, [back]
-``remove``             expect, take, judge, compare, [back]
+``remove``             expect, writers, take, judge, compare, [back]
 =====================  =====================================================================
 
 Others are ``set_metadata:lease`` and ``:time``, and ``open_temporary:resize``. Errors are OSError, Changed.
@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from p2pdrive.errors import Changed
+from p2pdrive.errors import Changed, InUse
 from p2pdrive.folder.files import FileKind, Published, Stat
+from p2pdrive.folder.safe_write import IN_USE
 from p2pdrive.folder.temporary import displaced_name
 from p2pdrive.lab.inodes import Directory, File
 from p2pdrive.lab.opened import Opened
@@ -49,7 +50,7 @@ class SafeSteps:
             self._rename_new(source, target, "publish:name", path)
             return Published(self._settled(target, ours, path), None)
         spare = self._spare(path)
-        self._expect(target, expected, "publish", path)
+        self._expect_at_rest(target, expected, "publish", path)
         self._rename_new(source, spare, "publish:aside", path)
         try:
             exchanged = self._exchange(spare, target, "publish:exchange", path)
@@ -80,7 +81,7 @@ class SafeSteps:
 
     def remove(self, target: Place, path: str, expected: Stat) -> str:
         """See ``SafeWrite.remove``."""
-        self._expect(target, expected, "remove", path)
+        self._expect_at_rest(target, expected, "remove", path)
         spare = self._spare(path)
         self._opened.step("remove:take", path)
         self._volume.rename(*target, *spare)
@@ -97,6 +98,18 @@ class SafeSteps:
         self._opened.step(f"{operation}:expect", path)
         if self._look(place) != expected:
             raise Changed(f"{path}: is not what it was when this was planned")
+
+    def _expect_at_rest(self, place: Place, expected: Stat, operation: str, path: str) -> None:
+        self._expect(place, expected, operation, path)
+        if expected.kind is FileKind.FILE:
+            self._opened.step(f"{operation}:writers", path)
+            if self._being_written(place):
+                raise InUse(IN_USE)
+
+    def _being_written(self, place: Place) -> bool:
+        """``SystemCalls.being_written``: False where nobody can tell."""
+        inode = self._volume.look(*place)
+        return self._disk.modern and isinstance(inode, File) and bool(inode.writers)
 
     def _rename_new(self, source: Place, target: Place, step: str, path: str) -> None:
         """``SystemCalls.rename_new``: with hard links, if it has to be."""
@@ -122,8 +135,7 @@ class SafeSteps:
     def _as_expected(self, taken: Place, expected: Stat, operation: str, path: str) -> bool:
         """Writers are looked for first: one who has closed the file by then has left a trace in it."""
         self._opened.step(f"{operation}:judge", path)
-        inode = self._volume.look(*taken)
-        if self._disk.modern and isinstance(inode, File) and inode.writers:
+        if self._being_written(taken):
             return False
         self._opened.step(f"{operation}:compare", path)
         found = self._look(taken)
@@ -136,12 +148,8 @@ class SafeSteps:
             self._put_back(spare, target, "publish", path)
             return
         self._opened.step("publish:return", path)
-        inode = self._volume.look(*spare)
-        if (
-            inode is not None
-            and _is_ours(inode.stat(), ours)
-            and not (isinstance(inode, File) and inode.writers)
-        ):
+        found = self._look(spare)
+        if found is not None and _is_ours(found, ours) and not self._being_written(spare):
             self._volume.rename_new(*spare, *source)
 
     def _replace_by_renames(

@@ -267,7 +267,7 @@ class Connections:
     async def _answer_join(self, link: Link, standing: _Standing, message: Join) -> None:
         drive = standing.ours.get(message.tag)
         if drive is None:
-            link.send(Refused(message.tag, "this device does not have the drive; ask for another invite"))
+            link.close("the drive is not open here just now")  # no refusal, which would end the join for good
             return
         try:
             await drive.admit(link.device, message)

@@ -215,6 +215,7 @@ class Node:
             log.warning("%s was not joined: %s", joining.path, joining.refusal)
             self._unregister(joining.path)
         else:
+            self._home.save_peers(self._book.to_json())  # without the invite we know no other address
             registration = replace(self._registrations[joining.path], invite=None)
             self._register(registration)
             self._begin(registration)

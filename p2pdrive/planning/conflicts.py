@@ -31,21 +31,19 @@ _DIRECTORY = Verdict(DIRECTORY, {}, ())
 
 def judge(heads: Heads, live_child: bool) -> Verdict:
     """The verdict over ``heads``; a path with a live child is a directory, whatever its heads say."""
-    if not heads:
-        return _DIRECTORY if live_child else _NOTHING
-    if len(heads) == 1 and (not live_child or heads[0].content.kind is Kind.DIRECTORY):
-        return Verdict(heads[0].content, heads[0].vector, (), heads[0].moved_from)
     best = winner(heads)
-    content = best.content if best is not None else DELETED
-    if live_child and content.kind is not Kind.DIRECTORY:
-        content = DIRECTORY
+    if best is None:
+        return _DIRECTORY if live_child else _NOTHING
+    content = DIRECTORY if live_child and best.content.kind is not Kind.DIRECTORY else best.content
+    if len(heads) == 1 and content is best.content:
+        return Verdict(content, best.vector, (), best.moved_from)
     covered = [head for head in heads if not head.content.live or head.content.identity == content.identity]
     losers: dict[object, Record] = {}
     for head in sorted(heads, key=rank, reverse=True):
         if head not in covered:
             losers.setdefault(head.content.identity, head)
     seen = joined(head.vector for head in covered)
-    moved_from = best.moved_from if best is not None and best in covered else ""
+    moved_from = best.moved_from if best in covered else ""
     return Verdict(content, seen, tuple(losers.values()), moved_from)
 
 

@@ -92,6 +92,8 @@ def reconcile(now: Situation) -> Action | None:
         return _settle(now)
     if base is None and any(loser.content.identity == disk.identity for loser in verdict.losers):
         return _show(now)
+    if _made_room(now):
+        return _show(now)
     if not now.may_write:
         return _refuse(now, base)
     if base is not None:
@@ -99,6 +101,12 @@ def reconcile(now: Situation) -> Action | None:
     deletions = joined(head.vector for head in now.heads if not head.content.live)
     merging = any(head.content.live for head in now.heads)
     return Publish(now.path, disk, deletions, _age(disk) if merging else None)
+
+
+def _made_room(now: Situation) -> bool:
+    """Whether a directory went for the sake of what comes in its place; perhaps a kill came in between."""
+    was_directory = now.base is not None and now.base.content.kind is Kind.DIRECTORY
+    return was_directory and not now.disk.live and now.verdict.content.kind is not Kind.DIRECTORY
 
 
 def _remote(now: Situation, base: Base | None) -> Action | None:
@@ -131,7 +139,8 @@ def _refuse(now: Situation, base: Base | None) -> Action:
     wanted = now.verdict.content
     if not now.disk.live or now.disk.kind is Kind.DIRECTORY:
         return _show(now) if wanted.live else Blocked(now.path, _VIEWER)
-    if wanted.live and (base is None or base.content.identity != wanted.identity):
+    elsewhere = base is None or base.content.identity != wanted.identity
+    if wanted.live and (elsewhere or wanted.kind is Kind.DIRECTORY):  # a directory is there for what is in it
         return Show(now.path, now.verdict, keep=True)
     return Blocked(now.path, _VIEWER)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from p2pdrive.model.heads import Heads
-from p2pdrive.model.record import Content, Record
+from p2pdrive.model.record import Content, Kind, Record
 from p2pdrive.model.vector import joined
 from p2pdrive.planning.conflicts import Verdict
 from p2pdrive.planning.reconcile import Adopt, Blocked, Publish, Show
@@ -50,6 +50,8 @@ def reconcile_view(
         if loser is None or verdict.content.live:
             return (Show(path, verdict),) if verdict.content.live else (Adopt(path, disk, verdict.seen),)
         return (Dismiss(loser),) if may_write else (Restore(path, loser),)
+    if disk.identity == verdict.content.identity:  # as after a kill between showing it and noting that
+        return (Show(path, verdict) if disk.kind is Kind.FILE else Adopt(path, disk, verdict.seen),)
     if not may_write:
         return (Blocked(path, "a conflict copy was edited, but this device is a viewer: it stays as it is."),)
     seen = joined(head.vector for head in heads if not head.content.live)

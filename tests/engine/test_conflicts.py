@@ -156,6 +156,22 @@ async def test_winner_and_copy_deleted_as_a_watcher_tells_it(world: World, autoj
         assert machine.files() == {}
 
 
+async def test_an_unseen_edit_of_what_was_deleted_with_its_copy_elsewhere_keeps_no_copy(
+    world: World, autojump_clock: MockClock
+) -> None:
+    (anna, berta), copy = await in_conflict(world, "anna", "berta")
+    world.part()
+    anna.delete("report.txt")
+    anna.delete(copy)
+    anna.look()
+    await world.quiet()
+    berta.write("report.txt", "written once more")
+    world.join_up()
+    await world.until(lambda: anna.files() == {"report.txt": "written once more"}, "the edit")
+    await world.quiet()  # and nobody looks once more
+    assert anna.files() == berta.files() == {"report.txt": "written once more"}
+
+
 async def test_identical_contents_are_no_conflict(world: World, autojump_clock: MockClock) -> None:
     anna, berta = await world.sharing("anna", "berta", files={"same.txt": "old"})
     await edit_apart(world, "same.txt", {anna: "new", berta: "new"})

@@ -6,27 +6,13 @@ from pathlib import Path
 import trio
 from trio.testing import MockClock
 
-from tests.engine.world import Machine, World
-
-
-async def in_conflict(world: World) -> tuple[Machine, Machine, str]:
-    anna, berta = await world.sharing("anna", "berta", files={"report.txt": "first"})
-    world.part()
-    for machine in (anna, berta):
-        await trio.sleep(1)
-        machine.write("report.txt", f"by {machine.name}")
-        machine.look()
-        await world.quiet()
-    world.join_up()
-    await world.converge()
-    (copy,) = anna.copies()
-    return anna, berta, copy
+from tests.engine.world import World
 
 
 async def test_conflict_copy_in_a_restored_folder_is_not_published(
     world: World, autojump_clock: MockClock, tmp_path: Path
 ) -> None:
-    anna, berta, copy = await in_conflict(world)
+    anna, berta, copy = await world.in_conflict()
     await anna.stop()
     shutil.copytree(anna.root, tmp_path / "backup", symlinks=True)
     await anna.start()
@@ -46,11 +32,32 @@ async def test_conflict_copy_in_a_restored_folder_is_not_published(
             assert len(log.registers.heads("report.txt")) == 2
 
 
+async def test_conflict_copy_in_a_restored_folder_that_others_edited_since_is_an_old_version(
+    world: World, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    anna, berta, copy = await world.in_conflict()
+    await anna.stop()
+    shutil.copytree(anna.root, tmp_path / "backup", symlinks=True)
+    await anna.start()
+    world.join_up()
+    await trio.sleep(1)
+    anna.write(copy, "by anna, and an ordinary file now")
+    await world.converge()
+    await anna.stop()
+    shutil.rmtree(anna.root)
+    shutil.copytree(tmp_path / "backup", anna.root, symlinks=True)
+    await anna.start()
+    world.join_up()
+    await world.converge()
+    expected = {"report.txt": "by berta", copy: "by anna, and an ordinary file now"}
+    assert berta.files() == anna.files() == expected
+
+
 async def test_copy_edited_on_two_machines_at_once_has_a_copy_itself(
     world: World, autojump_clock: MockClock
 ) -> None:
     """One of them hears of the other's edit before it has looked at its own."""
-    anna, berta, copy = await in_conflict(world)
+    anna, berta, copy = await world.in_conflict()
     anna.write(copy, "edited by anna")
     berta.write(copy, "edited by berta")
     berta.look()
@@ -63,7 +70,7 @@ async def test_copy_edited_on_two_machines_at_once_has_a_copy_itself(
 async def test_renaming_the_winner_shows_the_loser_in_its_place(
     world: World, autojump_clock: MockClock
 ) -> None:
-    anna, berta, _ = await in_conflict(world)
+    anna, berta, _ = await world.in_conflict()
     await trio.sleep(5)
     anna.look()  # its time is no longer of just now: a rename can be told
     await world.quiet()
@@ -73,3 +80,25 @@ async def test_renaming_the_winner_shows_the_loser_in_its_place(
     await world.until(lambda: anna.files() == expected, "anna shows the loser")
     assert await world.converge()
     assert berta.files() == expected
+
+
+async def test_copy_that_two_others_edited_at_once_has_a_copy_here_too(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Seed 5062: a third machine showed the one, and took the path for done."""
+    anna, berta, copy = await world.in_conflict()
+    clara = world.machine("clara")
+    await clara.join(anna)
+    world.join_up()
+    await world.converge()
+    world.part()
+    anna.write(copy, "edited by anna")
+    berta.write(copy, "edited by berta")
+    for machine in (anna, berta):
+        machine.look()
+    await world.quiet()
+    world.connect(anna, berta)
+    await world.converge(anna, berta)
+    world.join_up()
+    await world.converge()
+    assert sorted(clara.files().values()) == ["by berta", "edited by anna", "edited by berta"]

@@ -168,3 +168,21 @@ async def test_remote_files_that_are_ignored_come_when_the_rule_goes(
     berta.delete(".p2pdriveignore")
     await world.converge()
     assert berta.files() == {"a.log": "two"}
+
+
+async def test_a_viewers_file_in_place_of_a_directory_makes_room_for_it(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna = world.machine("anna")
+    anna.write("d/inside.txt", "by anna")
+    await anna.share()
+    vera = world.machine("vera")
+    await vera.join(anna, role="viewer")
+    await world.converge()
+    vera.delete("d/inside.txt")
+    (vera.root / "d").rmdir()
+    vera.write("d", "by vera")
+    vera.look()
+    await world.until(lambda: vera.drive.settled and "d/inside.txt" in vera.files(), "the directory is back")
+    assert sorted(vera.files().values()) == ["by anna", "by vera"]
+    assert anna.files() == {"d/inside.txt": "by anna"}

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from trio.testing import MockClock
 
+from p2pdrive.errors import NotWritable
 from tests.engine.world import Machine, World
 
 
@@ -39,6 +40,36 @@ async def test_file_replaced_by_a_directory_is_no_conflict(world: World, autojum
     anna.look("thing/inside/one")
     await world.until(lambda: berta.files() == {"thing/inside/one": "1"}, "the directory at the other")
     await world.converge()
+
+
+@pytest.mark.parametrize("to_directory", [True, False], ids=["a file", "a directory"])
+async def test_what_made_room_for_what_cannot_be_made_yet_counts_as_deleted_by_nobody(
+    world: World, autojump_clock: MockClock, to_directory: bool
+) -> None:
+    anna, berta = await world.sharing("anna", "berta")
+    old, new = (_write, _make_directory) if to_directory else (_make_directory, _write)
+    old(anna)
+    await world.converge()
+
+    def fail() -> None:
+        berta.look("thing")
+        raise NotWritable("thing: the disk does not want to")
+
+    berta.before["make_directory" if to_directory else "publish", "thing"] = fail
+    anna.delete("thing") if to_directory else (anna.root / "thing").rmdir()
+    new(anna)
+    anna.look()
+    await world.until(lambda: berta.tree() == anna.tree(), "the new one")
+    await world.converge()
+    assert not [dot for dot in berta.dots() if dot[0] in berta.own_actors()]
+
+
+def _write(machine: Machine) -> None:
+    machine.write("thing", "a file")
+
+
+def _make_directory(machine: Machine) -> None:
+    (machine.root / "thing").mkdir()
 
 
 async def test_what_a_joining_folder_holds_is_not_fetched_whatever_its_times(

@@ -1,5 +1,6 @@
 """What was displaced and not put away is taken up at the next start, and undoes nothing."""
 
+import trio
 from trio.testing import MockClock
 
 from p2pdrive.folder.local import LocalFiles
@@ -52,3 +53,19 @@ async def test_an_older_version_does_not_undo_a_persons_deletion(
     world.join_up()
     await world.converge()
     assert anna.files() == berta.files() == {}
+
+
+async def test_a_displaced_conflict_copy_is_a_version_of_the_path_that_it_was_beside(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta, copy = await world.in_conflict()
+    await trio.sleep(1)
+    anna.write(copy, "an ordinary file now")
+    await world.converge()
+    await berta.stop()
+    displace(berta, copy, "by anna")  # as it was before
+    berta.write(copy, "an ordinary file now")
+    await berta.start()
+    world.join_up()
+    await world.converge()
+    assert anna.files() == berta.files() == {"report.txt": "by berta", copy: "an ordinary file now"}

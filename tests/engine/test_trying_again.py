@@ -10,7 +10,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pdrive.engine.problems import Kind, Problems
-from p2pdrive.errors import NotWritable
+from p2pdrive.errors import NotWritable, Unreadable
 from p2pdrive.limits import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from p2pdrive.model.problem import Problem
 from p2pdrive.wire.messages import GetBlocks
@@ -101,6 +101,29 @@ async def test_other_changes_are_tried_again_too(
     await world.quiet()
     assert berta.problems == {}
     assert len(stubborn.tried) >= 4
+
+
+async def test_directory_that_cannot_be_read_is_a_problem_of_its_own_path(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Whoever names it: the watcher's word is no other than a scan's."""
+    _, berta = await world.sharing("anna", "berta", files={"d/r.txt": "first", "other.txt": "other"})
+    await trio.sleep(1)
+    drive = berta.drive
+
+    def refuse() -> None:
+        berta.before["list", "d"] = refuse
+        raise Unreadable("d: permission denied")
+
+    berta.before["list", "d"] = refuse
+    berta.look("d")
+    await world.until(lambda: "d" in berta.problems, "the problem")
+    berta.write("other.txt", "edited")
+    berta.look("other.txt")
+    await world.until(lambda: "edited" in world.machines[0].files().values(), "the rest goes on")
+    del berta.before["list", "d"]
+    await world.until(lambda: not berta.problems, "the directory is read again")
+    assert berta.drive is drive
 
 
 async def test_directory_that_waits_for_a_file_that_cannot_be_removed_gives_peace(

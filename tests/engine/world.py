@@ -82,6 +82,20 @@ class World:
         await self.converge(*found)
         return found
 
+    async def in_conflict(self) -> "tuple[Machine, Machine, str]":
+        """Anna and berta, who have both edited ``report.txt``, and the name of the copy of anna's version."""
+        anna, berta = await self.sharing("anna", "berta", files={"report.txt": "first"})
+        self.part()
+        for machine in (anna, berta):
+            await trio.sleep(1)
+            machine.write("report.txt", f"by {machine.name}")
+            machine.look()
+            await self.quiet()
+        self.join_up()
+        await self.converge()
+        (copy,) = anna.copies()
+        return anna, berta, copy
+
     def now_ns(self) -> int:
         """The wall clock of all machines."""
         return EPOCH_NS + int(self._clock.current_time() * 1e9)
@@ -415,6 +429,9 @@ class Meddled(LocalFiles):
         super().__init__(root)
         self._machine = machine
 
+    def list(self, path: str) -> Any:
+        return self._meddle("list", path, super().list, path)
+
     def publish(self, name: str, path: str, expected: Any) -> Any:
         return self._meddle("publish", path, super().publish, name, path, expected)
 
@@ -427,6 +444,9 @@ class Meddled(LocalFiles):
     def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Any) -> Any:
         work = super().set_metadata
         return self._meddle("set_metadata", path, work, path, mtime_ns, executable, expected)
+
+    def make_directory(self, path: str) -> None:
+        self._meddle("make_directory", path, super().make_directory, path)
 
     def remove_directory(self, path: str) -> Any:
         return self._meddle("remove_directory", path, super().remove_directory, path)

@@ -32,6 +32,11 @@ def test_our_own_files_are_always_ignored() -> None:
         (["d/*", "!d/keep"], "d/keep", False, False),
         (["# comment", "", "  "], "# comment", False, False),
         (["a/**/b"], "a/x/y/b", False, True),
+        (["a/**"], "a", True, False),
+        (["a/**"], "a/b", False, True),
+        (["*.txt", "!a.txt"], "a.txt/b.txt", False, True),
+        (["*.txt", "!a.txt"], "a.txt/b.txt", True, True),
+        (["**", "!d/"], "d", True, False),
     ],
 )
 def test_rules_mean_what_they_mean_to_git(

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
-from p2pdrive.errors import Changed
+from p2pdrive.errors import Changed, InUse
 from p2pdrive.folder.files import Stat
+from p2pdrive.folder.inotify import Inotify
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.syscalls import SystemCalls
 
@@ -16,11 +18,12 @@ STEPS_MAX = 30
 
 
 class Stepping(SystemCalls):
-    """Calls ``step`` before each change that is made through it, and before what was taken is judged."""
+    """Calls ``step`` around each change that is made through it, and around each look for writers."""
 
     def __init__(self, modern: bool) -> None:
         super().__init__(beneath=modern, renames=modern, sync_all=modern, leases=modern)
         self.step: Callable[[], None] = lambda: None
+        self.looks = 0  # for writers
 
     def rename_new(self, source_fd: int, source: str, target_fd: int, target: str) -> None:
         self.step()
@@ -41,7 +44,10 @@ class Stepping(SystemCalls):
 
     def being_written(self, directory: int, name: str) -> bool:
         self.step()
-        return super().being_written(directory, name)
+        written = super().being_written(directory, name)
+        self.looks += 1
+        self.step()
+        return written
 
 
 def contents(root: Path) -> list[bytes]:
@@ -167,9 +173,12 @@ def run_killed(operation: Callable[[], object], calls: Stepping, step: int) -> b
 @pytest.mark.parametrize("operation", ["replace", "remove"])
 def test_file_that_is_being_written_stays(root: Path, operation: str) -> None:
     files, expected = prepared(root, SystemCalls.detect())
-    with (root / "f").open("r+b") as writer:
-        with pytest.raises(Changed):
+    with (root / "f").open("r+b") as writer, closing(Inotify(str(root))) as watch:
+        watch.watch_tree("")
+        with pytest.raises(InUse):
             operations(files, expected)[operation]()
+        assert files.stat("f") == expected, "it was moved, and moved back"
+        assert not watch.has_more(), "whoever looks at what the watcher names would try again at once"
         writer.write(b"and more")
     assert (root / "f").read_bytes() == b"and more"
     assert files.displaced() == []
@@ -178,9 +187,30 @@ def test_file_that_is_being_written_stays(root: Path, operation: str) -> None:
 
 
 @pytest.mark.skipif(not SystemCalls.detect().leases, reason="this platform cannot tell who writes")
+@pytest.mark.parametrize("operation", ["replace", "remove"])
+def test_file_that_is_opened_as_it_is_taken_is_put_back(root: Path, operation: str) -> None:
+    calls = Stepping(modern=True)
+    files, expected = prepared(root, calls)
+    opened: list[BinaryIO] = []
+
+    def open_it() -> None:
+        if calls.looks and not opened:
+            opened.append((root / "f").open("r+b"))
+
+    calls.step = open_it
+    with pytest.raises(Changed):
+        operations(files, expected)[operation]()
+    with opened[0] as writer:
+        writer.write(b"and more")
+    assert (root / "f").read_bytes() == b"and more"
+    assert files.displaced() == []
+    files.close()
+
+
+@pytest.mark.skipif(not SystemCalls.detect().leases, reason="this platform cannot tell who writes")
 def test_metadata_of_a_file_that_is_being_written_stays(root: Path) -> None:
     files, expected = prepared(root, SystemCalls.detect())
-    with (root / "f").open("r+b"), pytest.raises(Changed):
+    with (root / "f").open("r+b"), pytest.raises(InUse):
         files.set_metadata("f", 1, True, expected)
     assert files.stat("f") == expected
     files.close()

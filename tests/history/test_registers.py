@@ -51,8 +51,10 @@ def test_many_paths_at_once_read_as_each_alone(edits: Edits) -> None:
     }
     assert registers.with_live_below(PATHS) == {path for path in PATHS if registers.live_below(path)}
     numbers = [1, 2, 3]
-    latest = {path: registers.latest_seqs(path, numbers) for path in PATHS}
-    assert registers.latest_seqs_of(PATHS, numbers) == {path: seqs for path, seqs in latest.items() if seqs}
+    latest = {path: registers.latest_seqs_of([path], numbers) for path in PATHS}
+    assert registers.latest_seqs_of(PATHS, numbers) == {
+        path: seqs for alone in latest.values() for path, seqs in alone.items()
+    }
 
 
 @given(_edits)
@@ -71,7 +73,7 @@ def test_path_that_nobody_wrote_has_no_heads() -> None:
     assert list(registers.versions("nowhere")) == []
     assert registers.find(b"u" * 16, 1) is None
     assert not registers.is_directory("nowhere")
-    assert registers.latest_seqs("nowhere", []) == registers.latest_seqs_of(["nowhere"], []) == {}
+    assert registers.latest_seqs_of(["nowhere"], []) == {}
 
 
 def test_record_is_found_by_its_place_and_membership_is_none() -> None:

@@ -5,7 +5,7 @@ import pytest
 from p2pdrive.lab.scenario import plan, run
 
 
-@pytest.mark.parametrize("seed", [6, 46, 63, 310, 711])
+@pytest.mark.parametrize("seed", [6, 46, 63, 310, 711, 3007, 3020, 3049, 4097, 4138, 4190, 5002, 5015, 5062, 5296])
 def test_seed_that_found_a_bug_keeps_all_promises(seed: int) -> None:
     outcome = run(plan(seed, 3, 200))
     assert outcome.violation is None, "\n".join(outcome.lines[-60:])

@@ -65,10 +65,9 @@ def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> Non
         write(anna, "f", b"after the backup")
         await world.converge()
         known = anna.dots()
-        anna.kill()
         ways = [("anna", "berta"), ("berta", "anna")]
         world.network.block(ways)
-        await anna.restore(backup, whole=False)
+        anna.put_back(backup)
         await anna.start()
         write(anna, "g", b"after the restore")
         await trio.sleep(30)

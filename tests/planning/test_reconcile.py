@@ -313,6 +313,13 @@ def test_viewers_edit_stays_where_it_is_until_others_change_the_file() -> None:
     assert (place.disk, place.kept) == (TWO, [NEW])
 
 
+def test_viewers_file_makes_room_for_the_directory_that_it_took_the_place_of() -> None:
+    place = place_of(head(DIRECTORY), disk=NEW, base=Base(DIRECTORY, head(DIRECTORY).vector), may_write=False)
+    (show,) = settle(place)
+    assert isinstance(show, Show) and show.keep
+    assert (place.disk, place.kept) == (DIRECTORY, [NEW])
+
+
 def test_viewers_edit_survives_a_remote_delete() -> None:
     gone = head(DELETED, actor=2, seen=head(ONE).vector)
     place = place_of(head(ONE), gone, disk=NEW, base=Base(ONE, head(ONE).vector), may_write=False)
@@ -331,3 +338,12 @@ def test_deleted_directory_with_a_live_child_comes_back() -> None:
     place.live_child = True
     settle(place)
     assert place.disk == DIRECTORY
+
+
+def test_directory_that_made_room_for_a_file_was_deleted_by_nobody() -> None:
+    """A kill came before the file was there (seed 5002)."""
+    file = head(ONE, actor=2, seen=head(DIRECTORY).vector)
+    place = place_of(head(DIRECTORY), file, disk=DELETED, base=Base(DIRECTORY, head(DIRECTORY).vector))
+    (show,) = settle(place)
+    assert isinstance(show, Show)
+    assert (place.disk, place.verdict.content) == (ONE, ONE)

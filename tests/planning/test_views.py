@@ -6,7 +6,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from p2pdrive.model.heads import merge
-from p2pdrive.model.record import DELETED, Content, Kind, Record
+from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind, Record
 from p2pdrive.model.vector import Vector
 from p2pdrive.planning.conflicts import Verdict, copy_path, dismissal, judge
 from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Situation, reconcile
@@ -217,3 +217,11 @@ def test_edited_copy_beside_an_ordinary_file_of_its_name_is_a_conflict_of_both()
     settle(copy)
     contents = {record.content.identity for record in merge((), copy.own)}
     assert contents == {NEW.identity, CONTENTS[2].identity}
+
+
+def test_copy_whose_place_holds_what_others_made_of_it_is_no_edit() -> None:
+    for theirs in (NEW, DIRECTORY):
+        copy = conflict(theirs)
+        copy.own.append(head(theirs, 4, 1, copy.path))
+        assert Publish not in map(type, settle(copy))
+        assert (copy.disk, copy.is_view, copy.written) == (theirs, False, 0)

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import unobtainable
-from p2pdrive.lab.evidence import files_in
+from p2pdrive.lab.evidence import files_in, original_of
 from p2pdrive.model import paths
 from p2pdrive.model.record import Kind
 
@@ -41,9 +41,12 @@ class NoResurrectedDelete(Checker):
 
     def _after(self, world: Any) -> None:
         oracle = world.oracle
+        nowhere = unobtainable(world)  # while its winner cannot be had, a path shows what it showed before
         for machine in world.machines:
             if _may_write(machine):
                 for path, data in files_in(machine.disk.tree()).items():
+                    if path in nowhere:
+                        continue
                     place = oracle.places.get((path, data))
                     if place is None or len(place.arrivals) != 1 or path in oracle.changed | oracle.excused:
                         continue
@@ -71,7 +74,7 @@ class NoSpuriousDelete(Checker):
             if author is None:
                 continue
             for record in held.records:
-                if record.content.kind is Kind.DELETED and not world.oracle.took_away(author, record.path):
+                if record.content.kind is Kind.DELETED and not _took_away(world.oracle, author, record.path):
                     self.fail(f"{author} published that {record.path!r} is deleted, which nobody did there")
 
     def _after(self, world: Any) -> None:
@@ -81,8 +84,21 @@ class NoSpuriousDelete(Checker):
         for made in oracle.made.values():
             for path in sorted(made):
                 excused = path in oracle.excused or path in nowhere or oracle.anyone_took_away(path)
-                if not excused and not any(path in tree for tree in trees.values()):
+                if not excused and not any(path in tree or _moved(path, tree) for tree in trees.values()):
                     self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
+
+
+def _took_away(oracle: Any, machine: str, path: str) -> bool:
+    """A version that becomes a copy may be taken away under that name before the copy is noted as one."""
+    return oracle.took_away(machine, path) or any(
+        original_of(gone) == path for gone in oracle.gone.get(machine, ())
+    )
+
+
+def _moved(path: str, tree: Any) -> bool:
+    """Whether ``path`` was put into what was about to become a conflict copy, and did not."""
+    above = next((one for one in paths.ancestors(path) if original_of(one)), "")
+    return bool(above) and original_of(above) + path[len(above) :] in tree
 
 
 def _may_write(machine: Any) -> bool:
