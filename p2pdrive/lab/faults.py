@@ -166,16 +166,24 @@ def _restore(scene: Scene) -> None:
     machine = scene.machine
     if machine.backup is None:
         _back_up(scene)
-    elif machine.mounted:
+    elif machine.mounted and _all_know_that_they_are_members(scene):
         machine.put_back(machine.backup)
         scene.lasts(machine.start)
+
+
+def _all_know_that_they_are_members(scene: Scene) -> bool:
+    """Or else the only note that someone may join, or has joined, could be undone."""
+    return all(
+        (machine.home.invite is None and machine.home.drive is None) or machine.home.is_member
+        for machine in scene.world.machines
+    )
 
 
 def _copy_folder(scene: Scene) -> None:
     """Another machine's folder, with its ``.p2pdrive``, is copied over the one here."""
     machine, source = scene.machine, scene.other()
     members = machine.home.drive is not None and source.home.drive is not None
-    if members and machine.mounted and source.mounted:
+    if members and machine.mounted and source.mounted and _all_know_that_they_are_members(scene):
         copied = source.back_up()
         machine.put_back(copied)
         scene.lasts(machine.start)

@@ -51,6 +51,7 @@ class Home:
     invite: Invite | None = None
     marks: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
     book: dict[str, Any] = field(default_factory=dict)
+    is_member: bool = False  # its own log says so
 
 
 @dataclass

@@ -146,7 +146,9 @@ class Process:
             self._news = trio.Event()
             self.connections.refresh()
             if self.drive is not None:
-                self.dialler.want(self.drive.exchange.standing.members)
+                members = self.drive.exchange.standing.members
+                self.machine.home.is_member |= self.machine.identity.device in members
+                self.dialler.want(members)
             self.connections.pass_on_addresses()
             if self.book.changed:
                 self.machine.home.book = self.book.to_json()

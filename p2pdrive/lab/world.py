@@ -80,6 +80,7 @@ class World:
         """Make the folder of ``machine`` a drive, if it is none, and start its node."""
         if machine.home.drive is not None:
             return
+        await machine.stop()
         make_drive(machine.root, "drive", machine.services)
         machine.packs.all_durable()
         machine.home.drive = drive_id(machine)

@@ -11,6 +11,7 @@ from p2pdrive.model.paths import IGNORE_FILE, refusal
 #: Bytes that a link at rest may pass each way in the time between two pings, for a ping and its answer.
 _PING_BYTES = 128
 _LINK_BYTES = 2048  # for what is said now and then: addresses
+_FORK = "two different logs"  # such a problem stays
 _BATCHES, _MARKS = "the end of the log", "the last mark"
 
 
@@ -128,7 +129,7 @@ def curable(world: Any, machine: Any) -> set[str]:
     hampered = {path for name, path in world.oracle.hampers if name == machine.name}
     if machine.drive is None or "" in hampered or getattr(machine, "role", "") == "viewer":
         return set()
-    reported = {path for path, _, _ in machine.drive.problems.all() if path}  # a fork, say, stays
+    reported = {path for path, what, _ in machine.drive.problems.all() if path or _FORK not in what}
     return {path for path in reported - hampered if not _deserved(machine, path)}
 
 

@@ -10,7 +10,7 @@ from p2pdrive.lab.checkers.wanted import Wanted, unobtainable, wanted_tree
 from p2pdrive.lab.evidence import files_in, ignore_of, original_of, reading, root_of
 from p2pdrive.model import paths
 from p2pdrive.model.paths import STATE_DIRECTORY
-from p2pdrive.model.record import Kind
+from p2pdrive.model.record import Kind, Record
 
 #: What may lie in a drive's own directory.
 _STATE_NAMES = {"index.db", "index.db-wal", "index.db-shm", "packs", "tmp", "FORMAT"}
@@ -129,14 +129,23 @@ class BoundedCopies(Checker):
         oracle = world.oracle
         names = {machine.identity.device: machine.name for machine in world.machines}
         for held in self.books.news(self, world):
-            author = names.get(held.header.device)
-            for record in held.records if author is not None else ():
+            author = names.get(held.header.device, "")
+            for record in held.records if author else ():
                 path = record.path
                 touched = path in oracle.made.get(author, ()) or oracle.took_away(author, path)
                 recovered = paths.name(path).startswith("recovered ")  # see engine/recover.py
                 known = touched or recovered or path in oracle.changed or path in oracle.excused
+                known = known or self._was_taken_back(world, author, record)
                 if original_of(path) and not known and author not in oracle.restores:
                     self.fail(f"{author} published the conflict copy {path!r}, which nobody made a file")
+
+    def _was_taken_back(self, world: Any, author: str, record: Record) -> bool:
+        """A copy was about to be renamed; what a person wrote to its new name went back with it."""
+        if all(root_of(data) != record.content.root for data in world.oracle.made.get(author, {}).values()):
+            return False
+        with reading(world.machine(author)) as connection:
+            versions = Registers(connection).versions(original_of(record.path)) if connection else ()
+            return all(version.content.root != record.content.root for version in versions)
 
 
 class WellFormedTree(Checker):
