@@ -12,6 +12,7 @@ from typing import Any
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.errors import P2PDriveError
 from p2pdrive.folder.ignore import Ignore
+from p2pdrive.history.registers import Registers
 from p2pdrive.index.entries import Entries, Entry
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model.genesis import Chunking
@@ -78,6 +79,18 @@ def original_of(path: str) -> str:
     """The path that a conflict copy of this name belongs to; empty for what is none."""
     match = _COPY.fullmatch(path)
     return match["stem"] + match["suffix"] if match else ""
+
+
+def is_superseded(machine: Any, path: str, root: bytes) -> bool:
+    """Whether the log has a record of ``path`` with that content, and it is no head any more."""
+    with reading(machine) as connection:
+        if connection is None:
+            return False
+        registers = Registers(connection)
+        versions = (record for record in registers.versions(path) if record.content.root == root)
+        return any(True for _ in versions) and all(
+            head.content.root != root for head in registers.heads(path)
+        )
 
 
 def files_in(tree: Mapping[str, Any]) -> dict[str, bytes]:

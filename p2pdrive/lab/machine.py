@@ -183,9 +183,10 @@ class Machine:
         self.kill(silent=True)
         self.mount()
         before = self.disk.tree()
+        stats = {path: inode.stat() for path, inode in self.disk.volume.walk()}
         self.disk.crash()
         self.packs.crash()
-        self.world.oracle.power_lost(self.name, before, self.disk.tree())
+        self.world.oracle.power_lost(self.name, before, self.disk.tree(), stats)
 
     # --- for the node
 

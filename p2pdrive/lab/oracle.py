@@ -9,9 +9,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from p2pdrive.folder.files import Stat
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.index.entries import Entry
-from p2pdrive.lab.evidence import content_of, entries_of, files_in, ignore_of, original_of, readable, root_of
+from p2pdrive.lab.evidence import (
+    content_of,
+    entries_of,
+    files_in,
+    ignore_of,
+    is_superseded,
+    original_of,
+    readable,
+    root_of,
+)
 from p2pdrive.model import paths
 
 #: ``disk.tree()``: path → ("file", bytes, executable, mtime_ns), ("link", target) or ("directory",).
@@ -72,7 +82,8 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A power loss: the folder, and what the index said it showed, before and after."""
+    """A power loss: the folder before and after it, and what the index said that it showed; ``stats`` are
+    those of before, by path."""
 
     machine: str
     before: Tree
@@ -80,6 +91,7 @@ class Crash:
     entries: Mapping[str, Entry]
     persons: frozenset[str]  # paths that showed what a person on this machine had put there
     torn: frozenset[str]  # paths that show now what nobody ever wrote
+    stats: Mapping[str, Stat] = field(default_factory=dict)
 
 
 class Oracle:
@@ -203,15 +215,19 @@ class Oracle:
         """The node was killed, by whatever."""
         self.kills.setdefault(machine, []).append(self._next())
 
-    def power_lost(self, machine: str, before: Tree, after: Tree) -> None:
-        """The power failed: the folder held ``before`` (``disk.tree()``), and holds ``after`` now."""
+    def power_lost(
+        self, machine: str, before: Tree, after: Tree, stats: Mapping[str, Stat] | None = None
+    ) -> None:
+        """The power failed: the folder held ``before`` (``disk.tree()``, and its ``stats``), and holds
+        ``after`` now."""
         self.killed(machine)
         number = self._next()
         mine = self._made(machine)
         persons = (path for path, was in before.items() if _is_still(mine.get(path), was))
         torn = (path for path, data in files_in(after).items() if data not in self.stories)
         entries = entries_of(self._machine(machine)) if self.world is not None else {}
-        crash = Crash(machine, dict(before), dict(after), entries, frozenset(persons), frozenset(torn))
+        shown = (dict(before), dict(after), entries)
+        crash = Crash(machine, *shown, frozenset(persons), frozenset(torn), stats or {})
         self.crashes.append(crash)
         for path in sorted({*before, *after}):
             was, now = before.get(path), after.get(path)
@@ -255,6 +271,7 @@ class Oracle:
                 if data in known:  # others had it before, and have it still
                     story.kept = self._next()
         self.excused.update(path for path in before if not any(path in tree for tree in others))
+        self._forget_removals(machine)
 
     def rotted(self, machine: str, path: str, data: bytes | None = None, was: bytes | None = None) -> None:
         """Bytes of ``path`` changed by themselves, from ``was`` to ``data``; of a pack if both are None."""
@@ -375,6 +392,15 @@ class Oracle:
     def _trees(self) -> Iterable[tuple[str, Tree]]:
         machines = self.world.machines if self.world is not None else ()
         return [(machine.name, machine.disk.tree()) for machine in machines]
+
+    def _forget_removals(self, machine: str) -> None:
+        """What was taken away on ``machine`` and put back with the folder, and no log knows that it went."""
+        machines = self.world.machines if self.world is not None else ()
+        for (path, data), place in self.places.items():
+            if any(gone.machine == machine for gone in place.removals):
+                recorded_at = [path, *filter(None, [original_of(path)])]
+                if not any(is_superseded(each, at, root_of(data)) for each in machines for at in recorded_at):
+                    place.removals = [gone for gone in place.removals if gone.machine != machine]
 
     def _known_elsewhere(self, machine: str, shown: set[bytes]) -> set[bytes]:
         """Contents that others have in their history, those that are ``shown`` left out."""

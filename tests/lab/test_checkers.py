@@ -1,7 +1,7 @@
 """Each checker passes a good world, and catches a bad state that was planted in it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import trio
@@ -98,6 +98,25 @@ def lose_a_crash(world: World) -> None:
     world.oracle.crashes[-1] = Crash("berta", before, after, entries, frozenset(), frozenset())
 
 
+def lose_the_winner(world: World) -> None:
+    """A person deletes a conflict copy, and its path is gone too."""
+    anna = world.machine("anna")
+    (copy,) = (path for path in anna.disk.tree() if "(conflict " in path)
+    data = anna.disk.read(copy)
+    anna.disk.delete(copy)
+    world.oracle.deleted("anna", copy, data)
+    anna.disk.delete("c.txt")
+
+
+def lose_what_the_index_has(world: World) -> None:
+    """The same, with the file that the index knows."""
+    lose_a_crash(world)
+    crash = world.oracle.crashes[-1]
+    stat = world.machine("berta").disk.volume.find("a.txt")
+    assert stat is not None
+    world.oracle.crashes[-1] = replace(crash, stats={"a.txt": stat.stat()})
+
+
 def misplace(world: World) -> None:
     tree = dict(world.machines[0].disk.tree()) | {"a.txt/inside": ("file", b"a", False, 0)}
     world.machines[0].disk.tree = lambda: tree  # type: ignore[method-assign]
@@ -127,6 +146,7 @@ BAD = [
     Bad("NoResurrectedDelete", lambda world: world.oracle.deleted("anna", "a.txt", b"a")),
     Bad("NoSpuriousDelete", act("anna", lambda anna: anna.disk.delete("a.txt")), NOTICED, "during"),
     Bad("NoSpuriousDelete", act("anna", lambda anna: anna.disk.remove_tree("d")), NOTICED, "during"),
+    Bad("NoSpuriousDelete", lose_the_winner, NOTICED, "during"),
     Bad("NoInventedContent", act("anna", lambda anna: anna.disk.write("a.txt", b"x")), NOTICED),
     Bad("NoInventedContent", act("anna", lambda anna: anna.disk.symlink("link", "x")), NOTICED),
     Bad("VectorsOnlyGrow", on_one("UPDATE actors SET seq = seq - 1"), moment="during"),
@@ -139,6 +159,7 @@ BAD = [
     Bad("SoundLogs", on_one("UPDATE actors SET hash = zeroblob(32) WHERE own = 0")),
     Bad("AcknowledgedMeansDurable", on_one("UPDATE actors SET seq = seq - 1 WHERE own = 1"), moment="during"),
     Bad("AcknowledgedMeansDurable", lose_a_crash, moment="during"),
+    Bad("AcknowledgedMeansDurable", lose_what_the_index_has, moment="during"),
     Bad("BlocksPresent", on_both("DELETE FROM packed")),
     Bad("AtomicVisibility", act("anna", lambda anna: anna.disk.write("a.txt", b"x")), moment="during"),
     Bad("Determinism", on_one("UPDATE records SET head = 0 WHERE head = 2")),

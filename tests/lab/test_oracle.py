@@ -132,6 +132,12 @@ def write(machine: Machine, path: str, data: bytes) -> None:
     machine.world.oracle.wrote(machine.name, path, data, replaced)
 
 
+def delete(machine: Machine, path: str) -> None:
+    data = machine.disk.read(path)
+    machine.disk.delete(path)
+    machine.world.oracle.deleted(machine.name, path, data)
+
+
 def test_a_restored_backup_forgets_only_what_nobody_else_has() -> None:
     async def story(world: World) -> None:
         anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
@@ -154,6 +160,31 @@ def test_a_restored_backup_forgets_only_what_nobody_else_has() -> None:
         assert "alone" in world.oracle.excused
         assert "shared" not in world.oracle.excused
         assert "berta" in world.oracle.adopting
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_a_restored_backup_forgets_deletions_that_nobody_else_knows() -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        write(berta, "known", b"one")
+        write(berta, "unknown", b"two")
+        await world.converge()
+        backup = berta.back_up()
+        delete(berta, "known")
+        await world.converge()
+        world.network.block([("anna", "berta"), ("berta", "anna")])
+        delete(berta, "unknown")
+        await trio.sleep(5)
+        places = world.oracle.places
+        assert places["known", b"one"].removals
+        assert places["unknown", b"two"].removals
+        berta.put_back(backup)
+        await trio.sleep(5)
+        assert places["known", b"one"].removals
+        assert not places["unknown", b"two"].removals
 
     run_simulated(lambda: within_world(1, story), 1)
 

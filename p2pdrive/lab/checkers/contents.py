@@ -145,13 +145,18 @@ class AcknowledgedMeansDurable(Checker):
                         told[actor] = max(seq, told.get(actor, 0))
 
     def _check_folder(self, crash: Crash) -> None:
-        """The name that a person gave a file need not be durable, but bytes that we recorded are."""
+        """The name that a person gave a file need not be durable, but bytes that we recorded are.
+
+        Another file than the index has was about to be shown in place of one that a person took away.
+        """
         for path, entry in crash.entries.items():
             was, now = crash.before.get(path), crash.after.get(path)
             if was is None or entry.content.kind is not Kind.FILE:
                 continue
             showed = was[0] == "file" and root_of(was[1]) == entry.content.root
-            if not showed or (now is not None and now[:2] == was[:2]):
+            stat = crash.stats.get(path)
+            noted = stat is None or (stat.inode, stat.ctime_ns) == (entry.inode, entry.ctime_ns)
+            if not showed or not noted or (now is not None and now[:2] == was[:2]):
                 continue
             if path not in crash.persons or path in crash.torn:
                 left = "nothing" if now is None else f"{now[0]} {now[1][:40]!r}"

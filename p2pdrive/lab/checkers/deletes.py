@@ -7,7 +7,8 @@ from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import unobtainable
 from p2pdrive.lab.evidence import files_in, original_of, reading, root_of
 from p2pdrive.model import paths
-from p2pdrive.model.record import Kind
+from p2pdrive.model.record import Kind, Record
+from p2pdrive.planning.conflicts import copied
 
 
 class NoResurrectedDelete(Checker):
@@ -64,19 +65,37 @@ class NoResurrectedDelete(Checker):
 
 class NoSpuriousDelete(Checker):
     """Each record of a deletion has a person's deletion on that machine as its cause; and what nobody took
-    away is there."""
+    away is there.
+
+    A person may delete a conflict copy just as its file is moved there from its path: then it is gone from
+    both. That deletion has seen nothing but the loser.
+    """
 
     number: ClassVar[int] = 5
+
+    def _prepare(self) -> None:
+        self._records: dict[str, dict[str, Record]] = {}  # by path and by how the digest begins
 
     def _during(self, world: Any) -> None:
         names = {machine.identity.device: machine.name for machine in world.machines}
         for held in self.books.news(self, world):
+            for record in held.records:
+                self._records.setdefault(record.path, {})[record.digest.hex()[:8]] = record
             author = names.get(held.header.device)
             if author is None:
                 continue
             for record in held.records:
-                if record.content.kind is Kind.DELETED and not _took_away(world.oracle, author, record.path):
+                if record.content.kind is Kind.DELETED and not self._has_a_cause(world, author, record):
                     self.fail(f"{author} published that {record.path!r} is deleted, which nobody did there")
+
+    def _has_a_cause(self, world: Any, author: str, record: Record) -> bool:
+        if world.oracle.took_away(author, record.path):
+            return True
+        known = self._records[record.path]
+        seen = [other for other in known.values() if _covers(record, other) and other != record]
+        copies = filter(None, map(copied, world.oracle.gone.get(author, ())))
+        losers = [known[digest] for of, digest in copies if of == record.path and digest in known]
+        return any(all(_covers(loser, other) for other in seen) for loser in losers)
 
     def _after(self, world: Any) -> None:
         oracle = world.oracle
@@ -88,13 +107,6 @@ class NoSpuriousDelete(Checker):
                 there = excused or any(path in tree for tree in trees.values())
                 if not there and not _became_another(world, path, data):
                     self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
-
-
-def _took_away(oracle: Any, machine: str, path: str) -> bool:
-    """A version that becomes a copy may be taken away under that name before the copy is noted as one."""
-    return oracle.took_away(machine, path) or any(
-        original_of(gone) == path for gone in oracle.gone.get(machine, ())
-    )
 
 
 def _became_another(world: Any, path: str, data: bytes) -> bool:
@@ -109,6 +121,10 @@ def _became_another(world: Any, path: str, data: bytes) -> bool:
             if any(version.content.root == root_of(data) for version in versions):
                 return True
     return False
+
+
+def _covers(record: Record, other: Record) -> bool:
+    return record.vector.get(other.actor, 0) >= other.seq
 
 
 def _may_write(machine: Any) -> bool:

@@ -1,6 +1,7 @@
 """What the folders show: convergence, whole versions, few copies, well-formed trees, nothing outside."""
 
 import os
+from collections.abc import Iterator
 from sqlite3 import Connection
 from typing import Any, ClassVar
 
@@ -87,9 +88,13 @@ class BoundedCopies(Checker):
     a copy has no record unless a person made it a file.
 
     A folder that was put back may hold a copy that others edited meanwhile: that one is taken for a file.
+    Once it is a file, what a person writes to it under the name that it is just being moved to goes back.
     """
 
     number: ClassVar[int] = 13
+
+    def _prepare(self) -> None:
+        self._files: set[tuple[bytes, int]] = set()  # live records of paths that are called like copies
 
     def _during(self, world: Any) -> None:
         self._check_records(world)
@@ -130,13 +135,16 @@ class BoundedCopies(Checker):
         names = {machine.identity.device: machine.name for machine in world.machines}
         for held in self.books.news(self, world):
             author = names.get(held.header.device, "")
-            for record in held.records if author else ():
+            named = [record for record in held.records if original_of(record.path)]
+            self._files.update((record.actor, record.seq) for record in named if record.content.live)
+            for record in named if author else ():
                 path = record.path
                 touched = path in oracle.made.get(author, ()) or oracle.took_away(author, path)
                 recovered = paths.name(path).startswith("recovered ")  # see engine/recover.py
                 known = touched or recovered or path in oracle.changed or path in oracle.excused
                 known = known or self._was_taken_back(world, author, record)
-                if original_of(path) and not known and author not in oracle.restores:
+                known = known or any(dot in self._files for dot in _others(record))
+                if not known and author not in oracle.restores:
                     self.fail(f"{author} published the conflict copy {path!r}, which nobody made a file")
 
     def _was_taken_back(self, world: Any, author: str, record: Record) -> bool:
@@ -209,6 +217,11 @@ def _near(path: str, troubled: set[str]) -> bool:
         return True
     inside = path + "/"
     return any(one.startswith(inside) or path.startswith(one + "/") for one in troubled if one)
+
+
+def _others(record: Record) -> Iterator[tuple[bytes, int]]:
+    """The latest dots that ``record`` has seen, but its writer's own."""
+    return (dot for dot in record.vector.items() if dot[0] != record.actor)
 
 
 def _brief(data: bytes) -> str:
