@@ -10,6 +10,7 @@ from random import Random
 
 import trio
 
+from p2pdrive.errors import DiskFull
 from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.network import Network
 from p2pdrive.lab.oracle import Oracle, Violation
@@ -92,7 +93,11 @@ class World:
         while joiner.home.drive is None and joiner.home.invite is None:
             await admin.opened()
             if admin.drive is not None and joiner.mounted:
-                invite = make_invite(admin.drive.replica, joiner.role, 1, 0, [admin.address])
+                try:
+                    invite = make_invite(admin.drive.replica, joiner.role, 1, 0, [admin.address])
+                except DiskFull:
+                    await trio.sleep(1)
+                    continue
                 admin.drive.exchange.announce()
                 await joiner.stop()
                 joiner.home.invite = invite
