@@ -261,9 +261,12 @@ class Oracle:
         others = [tree for name, tree in self._trees() if name != machine]
         shown = {data for tree in others for data in files_in(tree).values()}
         # What others could not see was deleted for them, and may be once more.
-        rules = ignore_of(before) if not self._is_viewer(machine) else Ignore(["*"])
-        stays = {data for path, data in files_in(before).items() if not rules.ignored(path, False)}
-        shown |= stays & set(there.values())
+        rules, files = ignore_of(before), files_in(before)
+        visible = {data for path, data in files.items() if not rules.ignored(path, False)}
+        hidden = set(files.values()) - visible
+        if self._is_viewer(machine):
+            visible, hidden = set(), set()
+        shown = (shown | visible & set(there.values())) - hidden
         known = self._known_elsewhere(machine, shown) | set(there.values())
         for data, story in self.stories.items():
             if data not in shown:
