@@ -114,6 +114,17 @@ def test_a_node_that_takes_its_folder_as_it_is_sees_no_deletion() -> None:
     assert ("a", b"one") not in oracle.places
 
 
+def test_what_was_there_once_may_be_an_older_version_to_a_node_that_takes_its_folder_as_it_is() -> None:
+    oracle = Oracle()
+    oracle.wrote("berta", "a", b"one", None)
+    oracle.wrote("berta", "a", b"two", b"one")
+    oracle.adopting.add("anna")
+    oracle.wrote("anna", "a", b"one", None)
+    oracle.wrote("anna", "a", b"three", b"two")
+    oracle.wrote("anna", "b", b"one too", None)
+    assert standing(oracle) == {b"three", b"one too"}
+
+
 def test_paths_that_rules_hid_at_any_time_are_remembered() -> None:
     oracle = Oracle()
     oracle.wrote("anna", ".p2pdriveignore", b"*.tmp\nd/\n", None)
