@@ -33,6 +33,7 @@ class Disk(Acts):
 
     ``hook(when, operation, path)`` is called around each operation of the engine ("before", "after") and
     before each of its steps (``lab/files.py`` names them); a person may act in it, or it may raise.
+    ``on_undone_move(old, new)`` is called when the engine has renamed a file and taken that back.
     ``grain_ns`` is how coarse the clock of the file system is, at 1 no two changes have the same time;
     ``stored_ns`` how coarse times are kept that somebody sets (2 s on FAT). ``modern``: it has the calls of
     ``folder/syscalls.py``, else only what every POSIX system has. ``capacity`` in bytes. ``short_reads``: a
@@ -53,6 +54,7 @@ class Disk(Acts):
         super().__init__(Volume(random, now_ns, grain_ns, folds_case, capacity), stored_ns)
         self.random = random
         self.hook: Callable[[str, str, str], None] = _nothing
+        self.on_undone_move: Callable[[str, str], None] = _nothing
         self.modern = modern
         self.short_reads = False
         self.runs = 0  # a process that has opened the folder lives while this stays
@@ -197,5 +199,5 @@ def _copied(root: Directory) -> Directory:
     return made
 
 
-def _nothing(when: str, operation: str, path: str) -> None:
+def _nothing(*_what: str) -> None:
     pass

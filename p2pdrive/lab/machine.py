@@ -93,6 +93,7 @@ class Machine:
         )
         self.disk.hook = self._hook
         self.disk.on_change = self._notice
+        self.disk.on_undone_move = self._undone
         self.state = world.directory / name
         self.state.mkdir()
         self.packs = PackDurability(self.state / STATE_DIRECTORY / "packs", world.random_for(f"packs {name}"))
@@ -101,6 +102,7 @@ class Machine:
         self.ambushes: list[Ambush] = []
         self.slow = 1.0
         self.events_lost = 0.0
+        self._events_at_move = 0
         self.mounted = True
         self._forbidden: set[str] = set()
         self.backup: Backup | None = None
@@ -251,6 +253,12 @@ class Machine:
         if self.ambushes:
             self._spring(when, operation, path)
             self._running(self.process)
+        if operation == "move:rename":
+            self._events_at_move = self.world.oracle.count
+
+    def _undone(self, old: str, new: str) -> None:
+        if self.world.oracle.count > self._events_at_move:
+            self.world.oracle.undone(self.name, old, new)
 
     def _spring(self, when: str, operation: str, path: str) -> None:
         for ambush in list(self.ambushes):

@@ -138,7 +138,8 @@ class Oracle:
             self._arrive(path, data)
         else:
             self.changed.add(path)
-        self._made(machine)[path] = data
+        if data != replaced or not original_of(path):  # a copy stays one until it is edited
+            self._made(machine)[path] = data
         self.unscanned[machine, path] = data
 
     def deleted(self, machine: str, path: str, data: bytes | None) -> None:
@@ -212,6 +213,12 @@ class Oracle:
         for place, content in self.places:
             if place == path and data in (None, content):
                 self._forgive(content, number, why)
+
+    def undone(self, machine: str, old: str, new: str) -> None:
+        """The node renamed ``old``, saw that it was no longer what it meant to rename, and undid that. What a
+        person did under the new name meanwhile went back to the old one."""
+        within = {path for path in self._made(machine) if _within(path, new)}
+        self.excused |= {old, new, *within}
 
     def killed(self, machine: str) -> None:
         """The node was killed, by whatever."""

@@ -77,6 +77,7 @@ class SafeSteps:
             return found
         self._put_back(new, old, "move", source)
         self._note(source, path)
+        self._disk.on_undone_move(source, path)
         raise Changed(f"{source}: changed just before it was to be renamed")
 
     def remove(self, target: Place, path: str, expected: Stat) -> str:

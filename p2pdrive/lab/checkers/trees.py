@@ -142,18 +142,9 @@ class BoundedCopies(Checker):
                 touched = path in oracle.made.get(author, ()) or oracle.took_away(author, path)
                 recovered = paths.name(path).startswith("recovered ")  # see engine/recover.py
                 known = touched or recovered or path in oracle.changed or path in oracle.excused
-                known = known or self._was_taken_back(world, author, record)
                 known = known or any(dot in self._files for dot in _others(record))
                 if not known and author not in oracle.restores:
                     self.fail(f"{author} published the conflict copy {path!r}, which nobody made a file")
-
-    def _was_taken_back(self, world: Any, author: str, record: Record) -> bool:
-        """A copy was about to be renamed; what a person wrote to its new name went back with it."""
-        if all(root_of(data) != record.content.root for data in world.oracle.made.get(author, {}).values()):
-            return False
-        with reading(world.machine(author)) as connection:
-            versions = Registers(connection).versions(original_of(record.path)) if connection else ()
-            return all(version.content.root != record.content.root for version in versions)
 
 
 class WellFormedTree(Checker):
