@@ -143,3 +143,15 @@ async def test_large_file_that_is_received_does_not_take_the_disk_twice(
 ) -> None:
     _anna, berta = await received(world, random.Random(3).randbytes(OWNED_FILE_BYTES_MAX + 1))
     assert packs_bytes(berta) < MIB
+
+
+async def test_large_version_that_another_machine_replaces_stays_readable_here(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """It is in no pack until it has to make room."""
+    large = random.Random(4).randbytes(OWNED_FILE_BYTES_MAX + 1)
+    anna, berta = await received(world, large)
+    overwrite(anna)
+    await world.converge()
+    world.part()
+    assert whole(berta, blocks_of(berta, large)) == large
