@@ -267,6 +267,9 @@ class Oracle:
             self._arrive(path, data)
         for key in [key for key in self.unscanned if key[0] == machine]:
             del self.unscanned[key]
+        mine = self._made(machine)
+        for path in [path for path, data in mine.items() if data and there.get(path) != data]:
+            del mine[path]  # what was put back is older
         others = [tree for name, tree in self._trees() if name != machine]
         shown = {data for tree in others for data in files_in(tree).values()}
         # What others could not see was deleted for them, and may be once more.
