@@ -13,7 +13,7 @@ from collections.abc import Callable
 import pytest
 
 #: Seconds of the wall clock in which scenarios begin.
-_SECONDS = 45
+_SECONDS = 30
 
 
 @pytest.mark.timeout(10 * _SECONDS)
