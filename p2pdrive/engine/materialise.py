@@ -16,7 +16,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower, needs_bytes, with_sources
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.folder.files import Displaced, Stat
+from p2pdrive.folder.files import Displaced, FileKind, Stat
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE
@@ -168,7 +168,8 @@ class Materialiser:
         self.shown.update(shown.stats)
         for path in shown.done:
             self._problems.resolve(path)
-        stuck = [path for path in shown.again if self._problems.inside(path)]
+        occupied = {task.path for task in ready if task.expected and task.expected.kind is FileKind.DIRECTORY}
+        stuck = [path for path in shown.again if path in occupied and self._problems.inside(path)]
         again = _at_once(shown.again, [path for path in shown.again if self._problems.waits(path)])
         self._report(Problem(path, _STUCK) for path in stuck)
         self._look_again(path for path in again if path not in stuck)

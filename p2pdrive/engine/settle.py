@@ -226,8 +226,10 @@ class _Run:
             case Adopt():
                 self._ledger.note(seen, action.seen)
             case Show():
-                if entry is None and seen.manifest is not None and not action.keep and action.aside is None:
-                    self._ledger.note(seen, {})  # its blocks need not be fetched
+                known = seen.manifest is not None or now.past is not None
+                if entry is None and known and not action.keep and action.aside is None:
+                    # Its blocks need not be fetched; and what was brought along is no edit later either.
+                    self._ledger.note(seen, now.past or {})
                     entry = self._ledger.entry(seen.path)
                 self._show(action, seen, entry, now.verdict)
             case Blocked():

@@ -43,13 +43,18 @@ class LocalReadHandle:
         """See ``ReadHandle``."""
         return stat_of(os.fstat(self._fd))
 
-    def set_metadata(self, mtime_ns: int, executable: bool) -> None:
-        """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError."""
+    def set_metadata(self, mtime_ns: int, executable: bool) -> Stat:
+        """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError.
+
+        Returns what it is by that, as far as the disk can store it: another bit given right after is an edit.
+        """
         mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
         wanted = mode_for(mode, executable)
         if mode & 0o111 != wanted & 0o111:
             os.fchmod(self._fd, wanted)
+        stored = self.stat().executable
         os.utime(self._fd, ns=(mtime_ns, mtime_ns))
+        return self.stat()._replace(executable=stored)
 
     def resize(self, size: int) -> None:
         """Cut, or grow by zeros, to ``size`` bytes. Raises OSError."""

@@ -211,8 +211,7 @@ class LocalFiles:
                 if leased is False:
                     raise InUse(IN_USE)
                 if leased:
-                    handle.set_metadata(mtime_ns, executable)
-                    return handle.stat()
+                    return handle.set_metadata(mtime_ns, executable)
             return self._replace_by_copy(path, mtime_ns, executable, expected)
 
     # --- durability ------------------------------------------------------------------------------

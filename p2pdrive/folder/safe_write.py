@@ -120,7 +120,7 @@ class SafeWrite:
             self._put_back(spare, target)
             return
         found = look(spare)
-        if found is not None and _is_ours(found, ours) and not self._calls.being_written(*spare):
+        if found is not None and found.same_version(ours) and not self._calls.being_written(*spare):
             self._calls.rename_new(*spare, *source)
         # Else an edit of our new version came back: it stays displaced, and the earlier one has the path.
 
@@ -224,11 +224,7 @@ def _expect(place: Place, expected: Stat) -> None:
 def _settled(place: Place, ours: Stat) -> Stat:
     """What we put there as it is now; as it was before where someone has changed it already."""
     found = look(place)
-    return found if found is not None and _is_ours(found, ours) else ours
-
-
-def _is_ours(found: Stat, ours: Stat) -> bool:
-    return (found.inode, found.size, found.mtime_ns) == (ours.inode, ours.size, ours.mtime_ns)
+    return found if found is not None and found.same_version(ours) else ours
 
 
 def _keep_permissions(source: Place, target: Place) -> None:

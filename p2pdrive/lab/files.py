@@ -220,7 +220,7 @@ class SimulatedFiles:
                 raise os_error(errno.EPERM)
             if self._disk.modern:
                 self._set(file, path, self._disk.stored(mtime_ns), executable)
-                return file.stat()
+                return file.stat()._replace(executable=executable)
         return self._replace_by_copy(path, mtime_ns, executable, expected)
 
     # --- durability ------------------------------------------------------------------------------

@@ -271,21 +271,26 @@ class Oracle:
         for path in [path for path, data in mine.items() if data and there.get(path) != data]:
             del mine[path]  # what was put back is older
         others = [tree for name, tree in self._trees() if name != machine]
-        shown = {data for tree in others for data in files_in(tree).values()}
-        # What others could not see was deleted for them, and may be once more.
-        rules, files = ignore_of(before), files_in(before)
-        visible = {data for path, data in files.items() if not rules.ignored(path, False)}
-        hidden = set(files.values()) - visible
-        if self._is_viewer(machine):
-            visible, hidden = set(), set()
-        shown = (shown | visible & set(there.values())) - hidden
+        elsewhere = [files_in(tree) for tree in others]
+        shown = {data for files in elsewhere for data in files.values()}
+        if not self._is_viewer(machine):
+            # What others could not see was deleted for them, and may be once more; what they have at another
+            # path may be an older version there, about to go.
+            rules, files = ignore_of(before), files_in(before)
+            stayed = {
+                data
+                for path, data in files.items()
+                if not rules.ignored(path, False)
+                and any(tree.get(path) == data for tree in (there, *elsewhere))
+            }
+            shown = shown.difference(files.values()) | stayed
         known = self._known_elsewhere(machine, shown) | set(there.values())
         for data, story in self.stories.items():
             if data not in shown:
                 self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
                 if data in known:  # others had it before, and have it still
                     story.kept = self._next()
-        self.excused.update(path for path in before if not any(path in tree for tree in others))
+        self.excused.update(before.keys() - {path for tree in others for path in tree})
         self._forget_removals(machine)
 
     def rotted(self, machine: str, path: str, data: bytes | None = None, was: bytes | None = None) -> None:

@@ -97,9 +97,9 @@ class Process:
             self._nursery.start_soon(self.connections.accept, stream)
 
     def reach(self, other: "Machine") -> None:
-        """Dial ``other``, whatever connections there are."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._reach, other)
+        """Dial ``other``, whatever connections there are; not yet while this starts."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._reach, other)
 
     async def _reach(self, other: "Machine") -> None:
         identity, random = self.machine.identity, self.machine.services.random

@@ -150,7 +150,7 @@ class SafeSteps:
             return
         self._opened.step("publish:return", path)
         found = self._look(spare)
-        if found is not None and _is_ours(found, ours) and not self._being_written(spare):
+        if found is not None and found.same_version(ours) and not self._being_written(spare):
             self._volume.rename_new(*spare, *source)
 
     def _replace_by_renames(
@@ -177,7 +177,7 @@ class SafeSteps:
     def _settled(self, place: Place, ours: Stat, path: str) -> Stat:
         self._opened.step("publish:settle", path)
         found = self._look(place)
-        return found if found is not None and _is_ours(found, ours) else ours
+        return found if found is not None and found.same_version(ours) else ours
 
     def _look(self, place: Place) -> Stat | None:
         inode = self._volume.look(*place)
@@ -189,7 +189,3 @@ class SafeSteps:
     def _note(self, *paths: str) -> None:
         for path in paths:
             self._disk.note(path)
-
-
-def _is_ours(found: Stat, ours: Stat) -> bool:
-    return (found.inode, found.size, found.mtime_ns) == (ours.inode, ours.size, ours.mtime_ns)

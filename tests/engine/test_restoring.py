@@ -115,6 +115,23 @@ async def test_a_restored_machine_that_writes_before_it_meets_anyone(
     await world.until(lambda: "more.txt" in anna.files() and "more.txt" in clara.files(), "the next edit")
 
 
+async def test_a_directory_brought_along_that_was_deleted_and_holds_an_ignored_file_stays_here_alone(
+    world: World, autojump_clock: MockClock
+) -> None:
+    (anna,) = await world.sharing("anna", files={".p2pdriveignore": "*.tmp", "d/a.txt": "a"})
+    anna.delete("d/a.txt")
+    (anna.root / "d").rmdir()
+    anna.look()
+    await world.quiet()
+    clara = world.machine("clara")
+    clara.write(".p2pdriveignore", "*.tmp")
+    clara.write("d/own.tmp", "never synced")
+    await clara.join(anna)
+    await trio.sleep(60)
+    assert clara.files().keys() == {".p2pdriveignore", "d/own.tmp"}
+    assert not (anna.root / "d").exists()
+
+
 async def test_a_folder_copied_to_another_machine_joins_without_a_transfer(
     world: World, autojump_clock: MockClock
 ) -> None:

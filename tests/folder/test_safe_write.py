@@ -248,3 +248,20 @@ def test_name_taken_again_while_the_old_version_steps_aside(root: Path) -> None:
     assert [displaced.path for displaced in files.displaced()] == ["f"]
     assert sorted(contents(root)) == [b"new", b"newcomer", b"old"]
     files.close()
+
+
+@pytest.mark.parametrize("modern", [True, False])
+def test_mode_given_to_a_version_that_was_just_published_is_not_ours(root: Path, modern: bool) -> None:
+    calls = Stepping(modern)
+    files, expected = prepared(root, calls)
+
+    def edit() -> None:
+        if (root / "f").exists() and (root / "f").read_bytes() == b"new":
+            (root / "f").chmod(0o755)
+
+    calls.step = edit
+    with closing(files):
+        published = files.publish("received", "f", expected)
+        assert not published.stat.executable
+        assert (found := files.stat("f")) is not None
+        assert found.executable

@@ -6,7 +6,28 @@ from p2pdrive.lab.scenario import plan, run
 
 
 @pytest.mark.parametrize(
-    "seed", [6, 46, 63, 310, 711, 3007, 3020, 3049, 4097, 4138, 4155, 4187, 4190, 5002, 5015, 5062, 5296]
+    "seed",
+    [
+        6,
+        46,
+        63,
+        310,
+        711,
+        3007,
+        3020,
+        3049,
+        4097,
+        4138,
+        4155,
+        4187,
+        4190,
+        5002,
+        5015,
+        5062,
+        5296,
+        20032,
+        3763238119,
+    ],
 )
 def test_seed_that_found_a_bug_keeps_all_promises(seed: int) -> None:
     outcome = run(plan(seed, 3, 200))
