@@ -1,5 +1,7 @@
 """What was displaced and not put away is taken up at the next start, and undoes nothing."""
 
+import shutil
+
 import trio
 from trio.testing import MockClock
 
@@ -100,3 +102,21 @@ async def test_a_running_drive_leaves_alone_what_is_displaced_and_known(
     assert [each.path for each in berta.replica.files.displaced()] == ["a.txt"]
     await berta.restart()
     assert not berta.replica.files.displaced()
+
+
+async def test_a_version_that_was_shown_and_never_noted_is_no_edit_once_the_path_has_moved_on(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"a.txt": "one"})
+    with (berta.root / "a.txt").open("r+b"):  # so that nothing is shown yet
+        anna.write("a.txt", "two")
+        anna.look()
+        await world.quiet()
+        shutil.copy2(anna.root / "a.txt", shown := berta.root.with_name("shown"))
+        anna.write("a.txt", "three")
+        anna.look()
+        await world.quiet()
+        shown.rename(berta.root / "a.txt")  # as a kill leaves it after the one rename that shows it
+    berta.look()
+    await world.converge()
+    assert anna.files() == berta.files() == {"a.txt": "three"}
