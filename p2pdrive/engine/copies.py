@@ -36,6 +36,16 @@ class Copies:
         for stale in shown.keys() - wanted.keys():
             self._ledger.touch(stale, 0)
 
+    def uncover(self, path: str) -> None:
+        """An ordinary file hid the copy that ``path`` is the name of, perhaps: nothing is there any more."""
+        beside = copied(path)
+        if beside is None:
+            return
+        of, _ = beside
+        losers = self._ledger.verdict(of).losers
+        if path not in self._ledger.views(of) and any(self.path_of(loser) == path for loser in losers):
+            self._ledger.touch(of, 0)
+
     def recognise(self, seen: Observed) -> None:
         """A file that the index does not know may be a copy all the same: a kill came between making and
         noting it, or the folder was restored or copied with it. What it was made of is not deleted then."""

@@ -273,6 +273,8 @@ class _Run:
         """The folder shows what the heads say."""
         self._settled.well.append(seen.path)
         self._ledger.mark_shown(seen.path)
+        if not seen.content.live:
+            self._copies.uncover(seen.path)
 
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:
         base = Base(entry.content, entry.vector) if entry is not None else None

@@ -25,7 +25,7 @@ from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
-from p2pdrive.planning.conflicts import judge
+from p2pdrive.planning.conflicts import copied, judge
 
 
 @dataclass(slots=True)
@@ -344,6 +344,8 @@ class _Run:
         self.shown.done.append(path)
         if change.view is not None:
             self.shown.check.append(change.view.of)
+        if change.stat is None and copied(path) is not None:
+            self.shown.check.append(path)
         if change.moved_from:
             self.shown.done.append(change.moved_from)
 

@@ -102,3 +102,25 @@ async def test_copy_that_two_others_edited_at_once_has_a_copy_here_too(
     world.join_up()
     await world.converge()
     assert sorted(clara.files().values()) == ["by berta", "edited by anna", "edited by berta"]
+
+
+async def test_copy_is_shown_once_an_ordinary_file_of_its_name_is_gone(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta, copy = await world.in_conflict()
+    world.part()
+    berta.delete("report.txt")  # so that the loser has its path
+    berta.look()
+    await world.quiet()
+    berta.write(copy, "an ordinary file")
+    berta.look()
+    await world.quiet()
+    anna.write("report.txt", "by anna, who saw berta's")
+    anna.look()
+    await world.quiet()
+    world.join_up()
+    await world.converge()
+    assert anna.files() == {"report.txt": "by anna, who saw berta's", copy: "an ordinary file"}
+    anna.delete(copy)
+    await world.converge()
+    assert anna.files() == berta.files() == {"report.txt": "by anna, who saw berta's", copy: "by anna"}

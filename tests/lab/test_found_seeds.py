@@ -26,6 +26,7 @@ from p2pdrive.lab.scenario import plan, run
         5062,
         5296,
         20032,
+        20357,
         3763238119,
     ],
 )
