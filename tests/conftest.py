@@ -1,4 +1,4 @@
-"""Profiles of Hypothesis, and a node's API served in memory for the tests of its faces."""
+"""Profiles of Hypothesis, what was drawn at random, and a node's API in memory for the tests of its faces."""
 
 import os
 import tempfile
@@ -20,6 +20,19 @@ from p2pdrive.errors import DriveError, InviteMalformed
 settings.register_profile("default", deadline=None, print_blob=True, max_examples=30)
 settings.register_profile("thorough", deadline=None, print_blob=True, max_examples=5000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests drew at random is told at the end, whether they passed or not.
+
+    Here and not beside them, as the process that has workers run the tests reads only the first conftest.
+    """
+    for reports in terminalreporter.stats.values():
+        for report in (each for each in reports if getattr(each, "when", "") == "call"):
+            for name, value in report.user_properties:
+                if name == "drawn":
+                    terminalreporter.write_line(f"{report.nodeid}: {value}")
+
 
 DEVICE, DRIVE = "d1" * 32, "e5" * 32
 LINK = "p2pdrive://join/AQID"

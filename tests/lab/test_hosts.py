@@ -2,6 +2,7 @@
 
 import io
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -243,22 +244,22 @@ def test_nothing_but_the_evidence_is_left_behind_after_a_node_died() -> None:
 @contextmanager
 def running_lab() -> Iterator[tuple["subprocess.Popen[str]", dict[int, list[str]]]]:
     """A lab whose nodes run, and its processes with their command lines; nothing of it may be left after."""
-    lab = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True)
+    mark = secrets.token_hex()  # the number of a namespace is given to another one once it is gone
+    environment = {**os.environ, "P2PDRIVE_TEST": mark}
+    lab = subprocess.Popen(COMMAND, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         deadline = time.monotonic() + SOON
         while len(nodes(started := descendants(lab.pid))) < 2:
             assert time.monotonic() < deadline, started
             time.sleep(0.05)
         spaces = {space for pid in started for space in namespaces_of(pid)} - set(namespaces_of(os.getpid()))
+        assert processes_with(mark) >= set(nodes(started))
         yield lab, started
     finally:
         lab.kill()
         lab.communicate()
     assert len(spaces) >= 5  # mounts, processes, and the networks of the stage and of two hosts
-    left = {
-        pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if spaces & set(namespaces_of(pid))
-    }
-    assert left == set()
+    assert not processes_with(mark)
     assert not [pid for pid, words in started.items() if words and command_line(pid) == words]
     assert "p2pdrive-lab" not in Path("/proc/mounts").read_text()
 
@@ -289,6 +290,16 @@ def command_line(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def processes_with(mark: str) -> set[int]:
+    """All that were started with it in their environment, by whomever."""
+    found = set()
+    for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        with suppress(FileNotFoundError, ProcessLookupError, PermissionError):
+            if mark.encode() in Path(f"/proc/{pid}/environ").read_bytes():
+                found.add(pid)
+    return found
 
 
 def namespaces_of(pid: int) -> list[str]:

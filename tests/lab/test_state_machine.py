@@ -1,5 +1,7 @@
 """Hypothesis draws the schedule of the simulated world, so that a failing one shrinks."""
 
+from typing import ClassVar
+
 import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
@@ -24,6 +26,9 @@ _operations = st.sampled_from(("", "publish", "publish:judge", "move", "remove",
 
 class Swarm(RuleBasedStateMachine):
     """Two machines. What the rules draw is carried out as one scenario, whenever all is to come to rest."""
+
+    #: Those that kept all promises. They would again: what is drawn a second time is not run a second time.
+    kept: ClassVar[set[Scenario]] = set()
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,8 +75,11 @@ class Swarm(RuleBasedStateMachine):
         self.carry_out(Scenario(0, self.setting, (*self.steps, end)))
 
     def carry_out(self, scenario: Scenario) -> None:
+        if scenario in self.kept:
+            return
         outcome = run(scenario)
         assert outcome.violation is None, "\n".join((str(outcome.violation), *outcome.lines))
+        self.kept.add(scenario)
 
 
 #: The same examples each time: fresh ones are drawn in ``test_fresh_seeds.py``.
@@ -80,7 +88,7 @@ SETTINGS = settings(stateful_step_count=40, derandomize=True, deadline=None)
 PHASES = (Phase.generate, Phase.shrink)
 FEW_STEPS = settings(SETTINGS, stateful_step_count=12, max_examples=1000, phases=PHASES)
 
-TestSwarm = Swarm.TestCase
+TestSwarm = pytest.mark.timeout(400)(Swarm.TestCase)  # one test to pytest, of dozens of scenarios
 TestSwarm.settings = SETTINGS
 
 
@@ -89,6 +97,8 @@ def test_a_failing_schedule_shrinks_to_few_steps(monkeypatch: pytest.MonkeyPatch
     carried_out: list[list[Step]] = []
 
     class Watched(Swarm):
+        kept: ClassVar[set[Scenario]] = set()
+
         def carry_out(self, scenario: Scenario) -> None:
             carried_out.append(list(self.steps))
             super().carry_out(scenario)

@@ -37,8 +37,11 @@ QUIET = 0.6
 LOOK = 0.03
 #: Bytes of a file that is compared as it is; of a larger one it is the hash.
 _SMALL = 64 * 1024
-#: Ports below those that outgoing connections are given, so that a machine gets its own again.
-_PORTS = range(20_000, 32_000)
+#: Ports below those that outgoing connections are given, so that a machine gets its own again; and others in
+#: each process that runs tests beside others.
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_PORTS = range(20_000 + _WORKER, 32_000, _WORKERS)
 
 Status = dict[str, Any]
 

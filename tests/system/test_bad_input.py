@@ -238,6 +238,6 @@ def test_wait_ends_with_3_at_its_timeout(machines: Machines) -> None:
     eventually(lambda: desktop.drive()["state"] == "waiting", desktop.drive)
     began = time.monotonic()
     told = refusal(desktop, "wait", "--timeout", "1", code=3)
-    assert 1 <= time.monotonic() - began < 4
+    assert 1 <= time.monotonic() - began < 10  # a command begins slowly on a busy machine
     assert "waiting" in told
     assert "no drive" in refusal(desktop, "wait", "/", "--timeout", "1")
