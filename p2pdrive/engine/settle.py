@@ -189,10 +189,14 @@ class _Run:
         """The version that was shown here just before an end, if the heads have moved on since.
 
         What the index does not cover, time and mode included, no person here has made. (A loser that has its
-        path's name now is a person's choice, and so is a copy that was renamed.)
+        path's name now is a person's choice, and so is a copy that was renamed, or what was deleted and is
+        back.)
         """
         entry, heads = self._ledger.entry(seen.path), self._ledger.heads(seen.path)
-        covered: Vector = entry.vector if entry is not None else {}
+        if entry is not None and entry.view is None:
+            covered: Vector = entry.vector
+        else:
+            covered = joined(head.vector for head in heads if not head.content.live)
         unseen = any(covered.get(head.actor, 0) < head.seq for head in heads)
         if not unseen or seen.stat is None or seen.content.kind not in (Kind.FILE, Kind.SYMLINK):
             return None

@@ -185,3 +185,16 @@ async def test_a_root_that_vanishes_is_no_deletion(
     berta.write("c.txt", "c")
     await world.converge()
     assert anna.files() == {"a.txt": "a", "d/b.txt": "b", "c.txt": "c"}
+
+
+async def test_a_file_that_is_put_back_as_it_was_after_its_deletion_is_there_again(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"a.txt": "one"})
+    trash = berta.root.with_name("trash")
+    (berta.root / "a.txt").rename(trash)
+    await world.converge()
+    assert anna.files() == {}
+    trash.rename(berta.root / "a.txt")
+    await world.converge()
+    assert anna.files() == berta.files() == {"a.txt": "one"}
