@@ -105,6 +105,7 @@ class Oracle:
         self.targets: set[str] = set()  # of all links that persons made
         self.gone: dict[str, set[str]] = {}  # machine → paths that persons took away there, with their inside
         self.made: dict[str, dict[str, bytes]] = {}  # machine → path → what a person put there last
+        self.origins: dict[tuple[str, str], str] = {}  # (machine, path) → whence it came with its directory
         self.arrived: set[str] = set()  # paths that a rename put things under which nobody listed
         self.changed: set[str] = set()  # paths whose mode or time a person changed
         self.unscanned: dict[tuple[str, str], bytes] = {}  # (machine, path) → what was written there last
@@ -167,6 +168,7 @@ class Oracle:
             tree = self._machine(machine).disk.tree()
             moved = {path: shown for path, shown in tree.items() if _within(path, new)}
             self._made(machine).update(dict.fromkeys(moved, b""))
+            self.origins.update({(machine, path): old + path[len(new) :] for path in moved if path != new})
             contents = files_in(moved)
         if replaced is not None and replaced not in (contents or {}).values():
             self._take_away(machine, new, replaced, number)
@@ -344,6 +346,15 @@ class Oracle:
     def anyone_took_away(self, path: str) -> bool:
         """The same, on any machine."""
         return any(self.took_away(machine, path) for machine in self.gone)
+
+    def was_going(self, machine: str, path: str) -> bool:
+        """Whether it came to ``path`` with its directory, and was deleted elsewhere under its earlier name.
+
+        The node may have been about to remove it when the directory was renamed under its hands.
+        """
+        origin = self.origins.get((machine, path))
+        others = self.gone.keys() - {machine}
+        return origin is not None and any(self.took_away(other, origin) for other in others)
 
     def was_ignored(self, path: str) -> bool:
         """Whether any ignore rules that there ever were hid ``path``: what is done there may go unnoticed."""

@@ -100,9 +100,10 @@ class NoSpuriousDelete(Checker):
         oracle = world.oracle
         trees = {machine.name: machine.disk.tree() for machine in world.machines}
         nowhere = unobtainable(world)
-        for made in oracle.made.values():
+        for machine, made in oracle.made.items():
             for path in sorted(made):
                 excused = path in oracle.excused or path in nowhere or oracle.anyone_took_away(path)
+                excused |= oracle.was_going(machine, path)
                 if not excused and not any(path in tree for tree in trees.values()):
                     self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
 
