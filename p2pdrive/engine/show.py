@@ -344,10 +344,11 @@ class _Run:
         self.shown.done.append(path)
         if change.view is not None:
             self.shown.check.append(change.view.of)
-        if change.stat is None and copied(path) is not None:
-            self.shown.check.append(path)
         if change.moved_from:
             self.shown.done.append(change.moved_from)
+        left = path if change.stat is None else change.moved_from
+        if left and copied(left) is not None:
+            self.shown.check.append(left)  # a copy that was hidden is shown now
 
 
 def _order(task: Task) -> tuple[int, bytes]:

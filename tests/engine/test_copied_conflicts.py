@@ -1,12 +1,13 @@
 """A folder with a conflict copy in it, restored from a backup or brought to another device."""
 
 import shutil
+import time
 from pathlib import Path
 
 import trio
 from trio.testing import MockClock
 
-from tests.engine.world import World
+from tests.engine.world import Machine, World
 
 
 async def test_conflict_copy_in_a_restored_folder_is_not_published(
@@ -104,9 +105,32 @@ async def test_copy_that_two_others_edited_at_once_has_a_copy_here_too(
     assert sorted(clara.files().values()) == ["by berta", "edited by anna", "edited by berta"]
 
 
-async def test_copy_is_shown_once_an_ordinary_file_of_its_name_is_gone(
+async def test_copy_is_shown_once_an_ordinary_file_of_its_name_is_deleted(
     world: World, autojump_clock: MockClock
 ) -> None:
+    anna, berta, copy = await with_a_hidden_copy(world)
+    anna.delete(copy)
+    await world.converge()
+    assert anna.files() == berta.files() == {"report.txt": "by anna, who saw berta's", copy: "by anna"}
+
+
+async def test_copy_is_shown_once_an_ordinary_file_of_its_name_is_renamed(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    """In threads, so that the file is still being moved when its old path is asked for."""
+    world = World(tmp_path, nursery, threads=True)
+    anna, berta, copy = await with_a_hidden_copy(world)
+    anna.rename(copy, "kept.txt")
+    berta.before["move", copy] = lambda: time.sleep(0.3)
+    await world.converge()
+    kept = {"report.txt": "by anna, who saw berta's", "kept.txt": "an ordinary file"}
+    assert anna.files() == berta.files() == kept | {copy: "by anna"}
+    await world.close()
+    nursery.cancel_scope.cancel()
+
+
+async def with_a_hidden_copy(world: World) -> tuple[Machine, Machine, str]:
+    """Anna and berta, who both show an ordinary file where the copy of anna's version belongs."""
     anna, berta, copy = await world.in_conflict()
     world.part()
     berta.delete("report.txt")  # so that the loser has its path
@@ -120,7 +144,8 @@ async def test_copy_is_shown_once_an_ordinary_file_of_its_name_is_gone(
     await world.quiet()
     world.join_up()
     await world.converge()
+    await trio.sleep(1)
+    anna.look()  # its time is no longer of just now: a rename can be told
+    await world.quiet()
     assert anna.files() == {"report.txt": "by anna, who saw berta's", copy: "an ordinary file"}
-    anna.delete(copy)
-    await world.converge()
-    assert anna.files() == berta.files() == {"report.txt": "by anna, who saw berta's", copy: "by anna"}
+    return anna, berta, copy
