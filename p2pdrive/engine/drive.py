@@ -96,8 +96,8 @@ class Drive:
     async def admit(self, device: bytes, request: Join) -> None:
         """Make the device that shows an invite a member; durable on return.
 
-        Raises InviteError with what to tell the person who joins, and LinkClosed where this node may not
-        admit anyone: another member can.
+        Raises InviteError with what to tell the person who joins, and LinkClosed where this node cannot admit
+        the device: another member can, or this one later.
         """
         await self._offload(self._admit, device, request)
         await self.exchange.look()

@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 
-from p2pdrive.errors import InviteError, RecordRefused
+from p2pdrive.errors import InviteError, LinkClosed, RecordRefused
 from p2pdrive.model.record import Grant, Invitation, Role
 from p2pdrive.secure.invite import invite_id, verify_proof
 
@@ -72,11 +72,12 @@ class Membership:
 
     def admit(self, device: bytes, name: str, public: bytes, proof: bytes, now: int) -> Grant | None:
         """The grant to write for a device that shows an invite at ``now`` (unix seconds); None where it has
-        that role already. Raises InviteError with what to tell the person who joins."""
+        that role already. Raises InviteError with what to tell the person who joins, and LinkClosed where the
+        invite is not known: the record of it may be on its way to this member."""
         sql = "SELECT role, uses, used, expires FROM invitations WHERE public = ?"
         row = self._db.execute(sql, (public,)).fetchone()
         if row is None:
-            raise InviteError("this invite is not known to the drive's members; ask for another")
+            raise LinkClosed("this member does not know the invite, or not yet: try another one, or later")
         if not name or not verify_proof(public, self._drive, device, name, proof):
             raise InviteError("the invite's secret is wrong; copy the whole link again")
         role, uses, used, expires = row

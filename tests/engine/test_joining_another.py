@@ -26,3 +26,19 @@ async def test_second_drive_is_joined_over_the_link_that_is_there(
         await guest.join(owner)
         await world.until(lambda: guest.files() == {"file": "in another drive"}, "the other drive")
         assert len(guest.connections.links) == 1
+
+
+async def test_member_that_does_not_know_the_invite_yet_refuses_nobody_for_good(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"file": "anna's"})
+    clara = world.machine("clara")
+    berta.root, first = world.directory / "another", berta.root
+    berta.root.mkdir()
+    await berta.share()
+    await clara.join(berta)
+    berta.root, clara.root = first, world.directory / "anna's"
+    clara.root.mkdir()
+    world.cut(anna, berta)
+    await clara.enter(anna.invite())
+    await world.until(lambda: clara.files() == {"file": "anna's"}, "the drive")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from p2pdrive.errors import InviteError, RecordRefused
+from p2pdrive.errors import InviteError, LinkClosed, RecordRefused
 from p2pdrive.history.membership import Member
 from p2pdrive.model.record import Grant, Invitation, Role
 from p2pdrive.secure.invite import Invite
@@ -229,7 +229,7 @@ def test_invite_that_never_expires_is_good_for_long() -> None:
 
 def test_unknown_invite_and_wrong_secret_are_told_apart() -> None:
     founder, one = founded(0, strangers=1)
-    with pytest.raises(InviteError, match="not known"):
+    with pytest.raises(LinkClosed, match="does not know the invite"):
         admit(founder, invite_to(founder), one)
     invite = invited(founder)
     for name, proof in ((one.name, bytes(64)), ("other", invite.prove(one.device, one.name)), ("", b"")):

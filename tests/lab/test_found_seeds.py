@@ -27,6 +27,9 @@ from p2pdrive.lab.scenario import plan, run
         5296,
         20032,
         20357,
+        20410,
+        1349064444,
+        1770769041,
         3763238119,
     ],
 )
