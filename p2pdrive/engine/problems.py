@@ -76,9 +76,17 @@ class Problems:
             del self._troubles[path]
             self.hurry(paths.ancestors(path))
 
-    def among(self, paths: Iterable[str]) -> set[str]:
-        """Those of ``paths`` that have a problem which ends when they are settled well."""
-        return {path for path in paths if path in self._troubles and self._troubles[path].kind in _SETTLED}
+    def among(self, named: Iterable[str]) -> set[str]:
+        """Those of ``named`` to look at for a problem's sake.
+
+        It ends when they are settled well, or when what is in them is scanned.
+        """
+        worth = {
+            path if trouble.kind in _SETTLED else paths.parent(path)
+            for path, trouble in self._troubles.items()
+            if trouble.kind is not Kind.LASTING
+        }
+        return worth.intersection(named)
 
     def inside(self, directory: str) -> bool:
         """Whether anything in ``directory`` has a problem."""

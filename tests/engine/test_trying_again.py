@@ -126,6 +126,26 @@ async def test_directory_that_cannot_be_read_is_a_problem_of_its_own_path(
     assert berta.drive is drive
 
 
+async def test_directory_that_cannot_be_read_and_goes_is_no_problem_any_more(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"d/e/r.txt": "first", "d/other.txt": "other"})
+    os.utime(anna.root / "d/other.txt", (1, 1))  # so long ago that berta knows its own doing again
+    await world.converge()
+
+    def refuse() -> None:
+        berta.before["list", "d/e"] = refuse
+        raise Unreadable("d/e: permission denied")
+
+    berta.before["list", "d/e"] = refuse
+    berta.look("d/e")
+    await world.until(lambda: "d/e" in berta.problems, "the problem")
+    shutil.rmtree(anna.root / "d/e")
+    anna.look()
+    await world.until(lambda: not (berta.root / "d/e").exists(), "the removal")
+    await world.until(lambda: not berta.problems, "the end of the problem")
+
+
 async def test_directory_that_waits_for_a_file_that_cannot_be_removed_gives_peace(
     world: World, autojump_clock: MockClock
 ) -> None:
