@@ -10,11 +10,12 @@ from dataclasses import replace
 import trio
 
 from p2pdrive.engine.fetch import Fetcher
+from p2pdrive.engine.moved import with_sources
 from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.recover import take_up_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
-from p2pdrive.engine.show import Shower, needs_bytes, with_sources
+from p2pdrive.engine.show import Shower, needs_bytes
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.folder.files import Displaced, FileKind, Stat
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX

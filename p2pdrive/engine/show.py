@@ -5,13 +5,14 @@ into packs before it is let go, so that history keeps them ("retire"). Killed at
 holds the old or the new version of each path, and the next start takes up what was displaced.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from blake3 import blake3
 
+from p2pdrive.engine.moved import is_version
 from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
@@ -69,37 +70,6 @@ def needs_bytes(task: Task) -> bool:
     if task.content.kind is not Kind.FILE or task.moved_from:
         return False
     return not _same_bytes(task)
-
-
-def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there.
-
-    Raises RootMissing.
-    """
-    sources = [task.moved_from for task in tasks if task.moved_from]
-    if not sources:
-        return list(tasks)
-    with replica.reading() as log:
-        marks = log.entries.among_unshown(sources)  # before the heads are looked at
-        entries = log.entries.get_many(sources)
-        heads = log.registers.heads_of(sources)
-        crowded = log.registers.with_live_below(sources)
-    stats = replica.files.stats(sources)
-
-    def checked(task: Task) -> Task:
-        source = task.moved_from
-        if not source:
-            return task
-        if replica.ignore.ignored(source, False):
-            return task._replace(moved_from="")  # nobody looks at what is there, so it may be anything
-        wanted = judge(heads.get(source, ()), source in crowded).content
-        mark = marks[source][0] if source in marks else None
-        entry, stat = entries.get(source), stats.get(source)
-        if entry is None or stat is None or not _is_version(entry, stat):
-            return task._replace(moved_from="")  # an edit that may not be published, say
-        return _with_source(task, entry, wanted, mark)
-
-    return [checked(task) for task in tasks]
 
 
 class Shower:
@@ -239,7 +209,7 @@ class _Run:
         source = self._files.stat(task.moved_from)
         with self._replica.reading() as log:
             entry = log.entries.get(task.moved_from)
-        if source is None or entry is None or not _is_version(entry, source):
+        if source is None or entry is None or not is_version(entry, source):
             raise Changed(f"{task.moved_from} changed.")
         stat = self._files.move(task.moved_from, task.path, source)
         stat = self._with_metadata(task.path, stat, task.content)
@@ -370,25 +340,8 @@ def _same_bytes(task: Task) -> bool:
         and task.expected.kind is FileKind.FILE
         and before.content.identity == task.content.identity
         and task.keep is None
-        and _is_version(before, task.expected)
+        and is_version(before, task.expected)
     )
-
-
-def _is_version(entry: Entry, stat: Stat) -> bool:
-    content = entry.content
-    return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
-
-
-def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:
-    """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its own mark."""
-    nothing = task._replace(moved_from="")
-    if task.content.kind is not Kind.FILE or task.expected is not None:
-        return nothing
-    if entry.view is not None or entry.content.identity != task.content.identity:
-        return nothing
-    if wanted.identity == entry.content.identity:
-        return nothing
-    return task if wanted.live or mark is None else task._replace(marks=(*task.marks, mark))
 
 
 def _as_on_disk(content: Content, stat: Stat) -> Content:

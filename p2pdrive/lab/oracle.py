@@ -6,12 +6,10 @@ folder; what p2pdrive once recorded must stay readable in the history.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from p2pdrive.folder.files import Stat
 from p2pdrive.folder.ignore import Ignore
-from p2pdrive.index.entries import Entry
 from p2pdrive.lab.evidence import (
     content_of,
     entries_of,
@@ -22,10 +20,8 @@ from p2pdrive.lab.evidence import (
     readable,
     root_of,
 )
+from p2pdrive.lab.stories import Crash, Place, Removal, Story, Tree
 from p2pdrive.model import paths
-
-#: ``disk.tree()``: path → ("file", bytes, executable, mtime_ns), ("link", target) or ("directory",).
-Tree = Mapping[str, Any]
 
 
 class Violation(Exception):
@@ -35,63 +31,6 @@ class Violation(Exception):
         super().__init__(f"{checker}: {message}")
         self.checker = checker
         self.message = message
-
-
-@dataclass(slots=True)
-class Story:
-    """One content. The numbers are those of events, 0 for never; the latest counts.
-
-    ``kept`` is when it was on a disk that was put back from a backup: history must have it from then on.
-    """
-
-    data: bytes
-    where: str = ""  # for messages: who wrote it where, at first
-    writer: str = ""  # the machine where it was last written
-    written: int = 0
-    replaced: int = 0
-    forgiven: int = 0
-    kept: int = 0
-    why: str = ""
-
-    @property
-    def stands(self) -> bool:
-        """Whether it must be in the folder."""
-        return self.written > max(self.replaced, self.forgiven)
-
-    @property
-    def must_be_readable(self) -> bool:
-        """Whether it must be at least in the history."""
-        return max(self.written, self.kept) > max(self.replaced, self.forgiven)
-
-
-@dataclass(frozen=True, slots=True)
-class Removal:
-    """A person took ``data`` away from a path on ``machine``, as event ``number``."""
-
-    machine: str
-    number: int
-
-
-@dataclass(slots=True)
-class Place:
-    """What happened to one content at one path, as numbers of events."""
-
-    arrivals: list[int] = field(default_factory=list)
-    removals: list[Removal] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class Crash:
-    """A power loss: the folder before and after it, and what the index said that it showed; ``stats`` are
-    those of before, by path."""
-
-    machine: str
-    before: Tree
-    after: Tree
-    entries: Mapping[str, Entry]
-    persons: frozenset[str]  # paths that showed what a person on this machine had put there
-    torn: frozenset[str]  # paths that show now what nobody ever wrote
-    stats: Mapping[str, Stat] = field(default_factory=dict)
 
 
 class Oracle:

@@ -8,8 +8,8 @@ import trio
 
 from p2pdrive.lab.checkers import CHECKERS, Violation, checkers, curable, unobtainable
 from p2pdrive.lab.machine import Machine
-from p2pdrive.lab.oracle import Crash
 from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.stories import Crash
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.problem import Problem
 

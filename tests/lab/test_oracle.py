@@ -6,8 +6,9 @@ import trio
 
 from p2pdrive.lab.evidence import content_of, entries_of, original_of, readable, root_of
 from p2pdrive.lab.machine import Machine
-from p2pdrive.lab.oracle import Oracle, Removal
+from p2pdrive.lab.oracle import Oracle
 from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.stories import Removal
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Content, Kind
 

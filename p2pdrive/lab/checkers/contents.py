@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.evidence import content_of, files_in, index_of, on_disk, readable, reading, root_of
-from p2pdrive.lab.oracle import Crash, Story
+from p2pdrive.lab.stories import Crash, Story
 from p2pdrive.model.record import Content, Kind
 
 

@@ -1,0 +1,59 @@
+"""Renaming a file that is here under another name, as others did, instead of bringing it together anew."""
+
+from collections.abc import Sequence
+
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.tasks import Task
+from p2pdrive.folder.files import Stat
+from p2pdrive.index.entries import Entry
+from p2pdrive.model.record import Content, Kind
+from p2pdrive.planning.conflicts import judge
+
+
+def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks, ``moved_from`` kept only where the file to rename is there and no longer wanted there.
+
+    Raises RootMissing.
+    """
+    sources = [task.moved_from for task in tasks if task.moved_from]
+    if not sources:
+        return list(tasks)
+    with replica.reading() as log:
+        marks = log.entries.among_unshown(sources)  # before the heads are looked at
+        entries = log.entries.get_many(sources)
+        heads = log.registers.heads_of(sources)
+        crowded = log.registers.with_live_below(sources)
+    stats = replica.files.stats(sources)
+
+    def checked(task: Task) -> Task:
+        source = task.moved_from
+        if not source:
+            return task
+        if replica.ignore.ignored(source, False):
+            return task._replace(moved_from="")  # nobody looks at what is there, so it may be anything
+        wanted = judge(heads.get(source, ()), source in crowded).content
+        mark = marks[source][0] if source in marks else None
+        entry, stat = entries.get(source), stats.get(source)
+        if entry is None or stat is None or not is_version(entry, stat):
+            return task._replace(moved_from="")  # an edit that may not be published, say
+        return _with_source(task, entry, wanted, mark)
+
+    return [checked(task) for task in tasks]
+
+
+def is_version(entry: Entry, stat: Stat) -> bool:
+    """Whether the file that is ``stat`` is the one that the entry stands for, its mode aside."""
+    content = entry.content
+    return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
+
+
+def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:
+    """``entry`` and ``wanted`` are what the source's path shows and should show, ``mark`` its own mark."""
+    nothing = task._replace(moved_from="")
+    if task.content.kind is not Kind.FILE or task.expected is not None:
+        return nothing
+    if entry.view is not None or entry.content.identity != task.content.identity:
+        return nothing
+    if wanted.identity == entry.content.identity:
+        return nothing
+    return task if wanted.live or mark is None else task._replace(marks=(*task.marks, mark))
