@@ -111,6 +111,8 @@ class Oracle:
             contents = files_in(moved)
         if replaced is not None and replaced not in (contents or {}).values():
             self._take_away(machine, new, replaced, number)
+        elif replaced is not None and (contents or {}).get(new) == replaced:
+            self._take_away(machine, old, replaced, number)  # of two equal files one is left
         unscanned = {path for name, path in self.unscanned if name == machine}
         self._leave(machine, old)
         self._leave_unscanned(machine, new)

@@ -127,9 +127,11 @@ def curable(world: Any, machine: Any) -> set[str]:
     (Those in ``unobtainable`` may be among them.)
     """
     hampered = {path for name, path in world.oracle.hampers if name == machine.name}
-    if machine.drive is None or "" in hampered or getattr(machine, "role", "") == "viewer":
+    if machine.drive is None or "" in hampered:
         return set()
     reported = {path for path, what, _ in machine.drive.problems.all() if path or _FORK not in what}
+    if getattr(machine, "role", "") == "viewer":
+        reported &= {""}  # what a viewer changed stays a problem
     return {path for path in reported - hampered if not _deserved(machine, path)}
 
 
