@@ -233,6 +233,8 @@ ROOT_POLL_SECONDS = 2
 JOIN_WAIT_SECONDS = 15
 #: Seconds between two rounds of asking those who may let us in.
 JOIN_RETRY_SECONDS = 1
+#: The longest pause before a member over whose link other drives go is asked again to let us in.
+JOIN_RETRY_SECONDS_MAX = 30
 #: Threads for blocking work at once: more of them only fight over the interpreter, and with one alone a
 #: large file that is being hashed would hold up all else.
 OFFLOAD_THREADS = 2

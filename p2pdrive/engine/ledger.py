@@ -45,6 +45,12 @@ class Ledger:
             return self._entries[path]
         return self.log.entries.get(path)
 
+    def written(self, path: str) -> Entry | None:
+        """The same, with its number: what was gathered is written for that."""
+        self._write_puts()
+        entry = self._entries[path] = self.log.entries.get(path)
+        return entry
+
     def is_copy(self, path: str) -> bool:
         """Whether a conflict copy was shown at ``path``."""
         entry = self.entry(path)
@@ -110,11 +116,10 @@ class Ledger:
 
     def stand_for(self, path: str, vector: Vector) -> None:
         """What ``path`` shows stands for ``vector`` now."""
-        self._write_puts()
-        self._entries.pop(path, None)
-        entry = self.log.entries.get(path)
+        entry = self.written(path)
         if entry is not None:
             self.log.entries.set_vector(entry.id, vector)
+            self._entries.pop(path, None)
 
     def touch(self, path: str, size: int) -> None:
         """What was done elsewhere changed what ``path`` is to show: ``size`` bytes."""

@@ -179,36 +179,8 @@ class _Run:
         self._copies = Copies(replica, ledger, may_write, settled)
 
     def recognise(self, seen: Observed) -> None:
-        """Before all decisions: what a kill or an error left unnoted; see also ``Copies.recognise``."""
-        if shown := self._shown_and_not_noted(seen):
-            self._ledger.note(seen, shown)
-        else:
-            self._copies.recognise(seen)
-
-    def _shown_and_not_noted(self, seen: Observed) -> Vector | None:
-        """The version that was shown here just before an end, if the heads have moved on since.
-
-        What the index does not cover, time and mode included, no person here has made. (A loser that has its
-        path's name now is a person's choice, and so is a copy that was renamed, or what was deleted and is
-        back.)
-        """
-        entry, heads = self._ledger.entry(seen.path), self._ledger.heads(seen.path)
-        if entry is not None and entry.view is None:
-            covered: Vector = entry.vector
-        else:
-            covered = joined(head.vector for head in heads if not head.content.live)
-        unseen = any(covered.get(head.actor, 0) < head.seq for head in heads)
-        if not unseen or seen.stat is None or seen.content.kind not in (Kind.FILE, Kind.SYMLINK):
-            return None
-        if any(head.content.identity == seen.content.identity for head in heads):
-            return None
-        if any(self._ledger.log.entries.with_inodes({seen.stat.inode}).values()):
-            return None
-        return joined(
-            version.vector
-            for version in self._ledger.versions(seen.path)
-            if version.content == seen.content and covered.get(version.actor, 0) < version.seq
-        )
+        """Before all decisions: see ``Copies.recognise``."""
+        self._copies.recognise(seen)
 
     def settle(self, seen: Observed) -> None:
         """Decide about one path, publish or adopt, and ask for what is to be shown."""
@@ -310,6 +282,8 @@ class _Run:
         return True
 
     def _show(self, action: Show, seen: Observed, entry: Entry | None, verdict: Verdict) -> None:
+        if entry is not None and not entry.id:
+            entry = self._ledger.written(seen.path)  # what it holds goes with that number
         keep = None
         if action.keep:
             keep = self._copies.keep_local(seen)

@@ -92,11 +92,10 @@ class SafeWrite:
             ours = finished if finished is not None else stat_of(_raw(source))
             self._calls.rename_new(*source, *target)
             return Published(_settled(target, ours), None)
-        raw = _raw(source)
-        ours = stat_of(raw)
         self._expect_at_rest(target, expected)
-        if stat.S_ISREG(raw.st_mode) and expected.kind is FileKind.FILE:
+        if stat.S_ISREG(_raw(source).st_mode) and expected.kind is FileKind.FILE:
             _keep_permissions(source, target)
+        ours = stat_of(_raw(source))
         # From here on nobody writes to it, for after a kill this name may be what was displaced.
         self._calls.rename_new(*source, *spare)
         try:

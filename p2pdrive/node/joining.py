@@ -3,13 +3,14 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import trio
 
 from p2pdrive.engine.replica import create, is_drive
 from p2pdrive.engine.services import Services
 from p2pdrive.errors import InviteError, P2PDriveError
-from p2pdrive.limits import JOIN_RETRY_SECONDS
+from p2pdrive.limits import JOIN_RETRY_SECONDS, JOIN_RETRY_SECONDS_MAX
 from p2pdrive.model.genesis import Genesis
 from p2pdrive.net.discovery import Discovery
 from p2pdrive.net.link import Link
@@ -20,6 +21,16 @@ from p2pdrive.secure.handshake import Handshake
 from p2pdrive.secure.invite import Invite
 
 log = logging.getLogger(__name__)
+
+
+class _Pause(NamedTuple):
+    """A member is not asked again ``until`` then (seconds of the event loop's clock), ``seconds`` in all."""
+
+    until: float
+    seconds: float
+
+
+_NO_PAUSE = _Pause(0, JOIN_RETRY_SECONDS / 2)
 
 
 class Joining:
@@ -52,6 +63,7 @@ class Joining:
         self._dial = dial
         self._joined = joined
         self._named = named
+        self._pauses: dict[bytes, _Pause] = {}  # by member
         self._wrong: set[str] = set()  # where somebody else answered: those are tried last
 
     async def run(self, nursery: trio.Nursery) -> None:
@@ -74,7 +86,12 @@ class Joining:
 
     def _attempts(self, nursery: trio.Nursery) -> list[Callable[[], Awaitable[None]]]:
         """Who is connected already and has the drive, then whoever may be reached."""
-        connected = [partial(self._ask, link) for link in self._connections.holders(self.invite.drive)]
+        now = trio.current_time()
+        connected = [
+            partial(self._ask_holder, link)
+            for link in self._connections.holders(self.invite.drive)
+            if self._pauses.get(link.device, _NO_PAUSE).until <= now
+        ]
         return [*connected, *(partial(self._try, addresses, nursery) for addresses in self._candidates())]
 
     def _candidates(self) -> list[Sequence[str]]:
@@ -89,6 +106,12 @@ class Joining:
         if link is None:
             self._wrong.add(stream.peer_address)
             raise P2PDriveError("whoever answered does not know the invite")
+        await self._ask(link)
+
+    async def _ask_holder(self, link: Link) -> None:
+        """Over a link that other drives use, which ends where this member cannot let us in: ever more seldom."""
+        seconds = min(2 * self._pauses.get(link.device, _NO_PAUSE).seconds, JOIN_RETRY_SECONDS_MAX)
+        self._pauses[link.device] = _Pause(trio.current_time() + seconds, seconds)
         await self._ask(link)
 
     async def _ask(self, link: Link) -> None:
