@@ -37,7 +37,10 @@ class Copies:
             self._ledger.touch(stale, 0)
 
     def uncover(self, path: str) -> None:
-        """An ordinary file hid the copy that ``path`` is the name of, perhaps: nothing is there any more."""
+        """An ordinary file hid the copy that ``path`` is the name of, perhaps: nothing is there any more.
+
+        (A name that had to be shortened does not tell whose copy it is.)
+        """
         beside = copied(path)
         if beside is None:
             return

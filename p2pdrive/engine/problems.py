@@ -79,7 +79,7 @@ class Problems:
     def among(self, named: Iterable[str]) -> set[str]:
         """Those of ``named`` to look at for a problem's sake.
 
-        It ends when they are settled well, or when what is in them is scanned.
+        It ends when they are settled well; what a scan met, when the directory that it is in is scanned.
         """
         worth = {
             path if trouble.kind in _SETTLED else paths.parent(path)

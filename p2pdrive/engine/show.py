@@ -35,8 +35,8 @@ class Shown:
     ``held``: a program has them open for writing.
 
     ``check``: to be settled once more, as the heads may have changed meanwhile: directories made for what is
-    in them, and paths whose copies are shown now. ``stats``: what files are as we left them: while they are
-    this, nobody has edited them.
+    in them, paths whose copies are shown now, and names of copies from which something else went.
+    ``stats``: what files are as we left them: while they are this, nobody has edited them.
     """
 
     done: list[str] = field(default_factory=list)
@@ -318,7 +318,7 @@ class _Run:
             self.shown.done.append(change.moved_from)
         left = path if change.stat is None else change.moved_from
         if left and copied(left) is not None:
-            self.shown.check.append(left)  # a copy that was hidden is shown now
+            self.shown.check.append(left)  # it may have hidden a copy
 
 
 def _order(task: Task) -> tuple[int, bytes]:

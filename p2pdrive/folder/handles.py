@@ -46,7 +46,7 @@ class LocalReadHandle:
     def set_metadata(self, mtime_ns: int, executable: bool) -> Stat:
         """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError.
 
-        Returns what it is by that, as far as the disk can store it: another bit given right after is an edit.
+        Returns what the file is then, but for what anyone else changes meanwhile.
         """
         mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
         wanted = mode_for(mode, executable)

@@ -109,7 +109,7 @@ class Joining:
         await self._ask(link)
 
     async def _ask_holder(self, link: Link) -> None:
-        """Over a link that other drives use, which ends where this member cannot let us in: ever more seldom."""
+        """Over a link that other drives use, and which ends where we cannot be let in: ever more seldom."""
         seconds = min(2 * self._pauses.get(link.device, _NO_PAUSE).seconds, JOIN_RETRY_SECONDS_MAX)
         self._pauses[link.device] = _Pause(trio.current_time() + seconds, seconds)
         await self._ask(link)

@@ -1,9 +1,10 @@
 """Joining a second drive of a device that is connected already."""
 
 import pytest
+import trio
 from trio.testing import MockClock
 
-from tests.engine.world import World
+from tests.engine.world import Machine, World
 
 
 @pytest.mark.parametrize(("first", "second"), [("anna", "berta"), ("berta", "anna")])
@@ -28,9 +29,8 @@ async def test_second_drive_is_joined_over_the_link_that_is_there(
         assert len(guest.connections.links) == 1
 
 
-async def test_member_that_does_not_know_the_invite_yet_refuses_nobody_for_good(
-    world: World, autojump_clock: MockClock
-) -> None:
+async def sharing_another(world: World) -> tuple[Machine, Machine, Machine]:
+    """Anna and berta have a drive, whose invite berta will not hear of; berta and clara have another."""
     anna, berta = await world.sharing("anna", "berta", files={"file": "anna's"})
     clara = world.machine("clara")
     berta.root, first = world.directory / "another", berta.root
@@ -40,5 +40,36 @@ async def test_member_that_does_not_know_the_invite_yet_refuses_nobody_for_good(
     berta.root, clara.root = first, world.directory / "anna's"
     clara.root.mkdir()
     world.cut(anna, berta)
+    await world.quiet()
+    return anna, berta, clara
+
+
+async def test_member_that_does_not_know_the_invite_yet_refuses_nobody_for_good(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, _, clara = await sharing_another(world)
     await clara.enter(anna.invite())
     await world.until(lambda: clara.files() == {"file": "anna's"}, "the drive")
+
+
+async def test_member_that_never_hears_of_the_invite_is_asked_ever_more_seldom(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """It ends a connection that another drive needs each time."""
+    anna, berta, clara = await sharing_another(world)
+    invite = anna.invite()
+    await anna.stop()
+    ends = 0
+
+    async def connect_again() -> None:
+        nonlocal ends
+        while True:
+            await trio.sleep(0.2)
+            if not clara.connections.links:
+                ends += 1
+                world.connect(clara, berta)
+
+    world.nursery.start_soon(connect_again)
+    with trio.move_on_after(100):
+        await clara.enter(invite)
+    assert 3 < ends < 10

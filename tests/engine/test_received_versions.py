@@ -1,6 +1,8 @@
 """Small files that came from others stay readable in history, whatever a person here does to them."""
 
+import os
 import random
+import shutil
 
 import pytest
 import trio
@@ -155,3 +157,25 @@ async def test_large_version_that_another_machine_replaces_stays_readable_here(
     await world.converge()
     world.part()
     assert whole(berta, blocks_of(berta, large)) == large
+
+
+async def test_large_older_version_that_a_joiner_brings_and_nobody_else_has_stays_readable(
+    world: World, autojump_clock: MockClock
+) -> None:
+    data = random.Random(1).randbytes(OWNED_FILE_BYTES_MAX + MIB)
+    (anna,) = await world.sharing("anna")
+    (anna.root / "r").write_bytes(data)
+    os.utime(anna.root / "r", (10**9, 10**9))
+    anna.look()
+    await world.quiet()
+    await trio.sleep(5)
+    clara = world.machine("clara")
+    shutil.copy2(anna.root / "r", clara.root / "r")
+    overwrite(anna)
+    anna.look()
+    await world.quiet()
+    await clara.join(anna)
+    world.join_up()
+    await world.converge()
+    assert clara.files() == {"r": "written over by hand"}
+    assert whole(clara, blocks_of(clara, data)) == data
