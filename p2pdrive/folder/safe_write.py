@@ -16,7 +16,7 @@ from threading import Lock
 from p2pdrive.errors import Changed, InUse
 from p2pdrive.folder.files import FileKind, Published, Stat
 from p2pdrive.folder.ignore import SIBLING_PREFIX
-from p2pdrive.folder.place import Place, carry, look, mode_for, stat_of
+from p2pdrive.folder.place import Place, carry, look, mode_for
 from p2pdrive.folder.syscalls import SystemCalls
 from p2pdrive.folder.temporary import TemporaryArea
 
@@ -89,13 +89,13 @@ class SafeWrite:
     ) -> Published:
         """``source`` gets to ``target``, and ``expected`` from there to ``spare``, beside ``source``."""
         if expected is None:
-            ours = finished if finished is not None else stat_of(_raw(source))
+            ours = finished if finished is not None else _there(source)
             self._calls.rename_new(*source, *target)
             return Published(_settled(target, ours), None)
         self._expect_at_rest(target, expected)
-        if stat.S_ISREG(_raw(source).st_mode) and expected.kind is FileKind.FILE:
+        if _there(source).kind is expected.kind is FileKind.FILE:
             _keep_permissions(source, target)
-        ours = stat_of(_raw(source))
+        ours = _there(source)
         # From here on nobody writes to it, for after a kill this name may be what was displaced.
         self._calls.rename_new(*source, *spare)
         try:
@@ -224,6 +224,13 @@ def _settled(place: Place, ours: Stat) -> Stat:
     """What we put there as it is now; as it was before where someone has changed it already."""
     found = look(place)
     return found if found is not None and found.same_version(ours) else ours
+
+
+def _there(place: Place) -> Stat:
+    found = look(place)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.name)
+    return found
 
 
 def _keep_permissions(source: Place, target: Place) -> None:
