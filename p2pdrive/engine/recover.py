@@ -93,10 +93,15 @@ def _note_successor(replica: Replica, displaced: Displaced, path: str) -> None:
     """
     if not _is_shown(replica, displaced, path):
         return
+    observer = Observer(replica)
     try:
-        there = Observer(replica).look(path, None)
+        there = observer.look(path, None)
     except (Changed, Unreadable):
         return  # it is being edited
+    replica.store.add(observer.owned)
+    replica.store.flush()
+    replica.files.sync_files(observer.files)  # durable before the index says so
+    replica.files.sync_directories(observer.directories)
     with replica.writing() as log:
         entry = log.entries.get(path)
         covered: Vector = entry.vector if entry is not None and entry.view is None else {}
