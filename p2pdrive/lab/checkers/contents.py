@@ -53,9 +53,12 @@ class NoOverwrittenUnscannedEdit(Checker):
         self._recorded: dict[str, set[bytes]] = {}
 
     def _during(self, world: Any) -> None:
+        names = {machine.identity.device: machine.name for machine in world.machines}
         for held in self.books.news(self, world):
-            roots = self._recorded.setdefault(held.machine, set())
-            roots.update(record.content.root for record in held.records)
+            # Who wrote it has it too, and may not be asked just now: its disk may be away.
+            for name in {held.machine, names.get(held.header.device, held.machine)}:
+                roots = self._recorded.setdefault(name, set())
+                roots.update(record.content.root for record in held.records)
         machines = {machine.name: machine for machine in world.machines}
         for (name, path), data in list(world.oracle.unscanned.items()):
             machine = machines[name]
