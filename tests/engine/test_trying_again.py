@@ -103,6 +103,16 @@ async def test_other_changes_are_tried_again_too(
     assert len(stubborn.tried) >= 4
 
 
+def make_unreadable(machine: Machine, directory: str) -> None:
+    """Until what is in ``before`` is taken away."""
+
+    def refuse() -> None:
+        make_unreadable(machine, directory)
+        raise Unreadable(f"{directory}: permission denied")
+
+    machine.before["list", directory] = refuse
+
+
 async def test_directory_that_cannot_be_read_is_a_problem_of_its_own_path(
     world: World, autojump_clock: MockClock
 ) -> None:
@@ -110,12 +120,7 @@ async def test_directory_that_cannot_be_read_is_a_problem_of_its_own_path(
     _, berta = await world.sharing("anna", "berta", files={"d/r.txt": "first", "other.txt": "other"})
     await trio.sleep(1)
     drive = berta.drive
-
-    def refuse() -> None:
-        berta.before["list", "d"] = refuse
-        raise Unreadable("d: permission denied")
-
-    berta.before["list", "d"] = refuse
+    make_unreadable(berta, "d")
     berta.look("d")
     await world.until(lambda: "d" in berta.problems, "the problem")
     berta.write("other.txt", "edited")
@@ -132,12 +137,7 @@ async def test_directory_that_cannot_be_read_and_goes_is_no_problem_any_more(
     anna, berta = await world.sharing("anna", "berta", files={"d/e/r.txt": "first", "d/other.txt": "other"})
     os.utime(anna.root / "d/other.txt", (1, 1))  # so long ago that berta knows its own doing again
     await world.converge()
-
-    def refuse() -> None:
-        berta.before["list", "d/e"] = refuse
-        raise Unreadable("d/e: permission denied")
-
-    berta.before["list", "d/e"] = refuse
+    make_unreadable(berta, "d/e")
     berta.look("d/e")
     await world.until(lambda: "d/e" in berta.problems, "the problem")
     shutil.rmtree(anna.root / "d/e")
