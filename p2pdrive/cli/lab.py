@@ -1,5 +1,6 @@
 """`lab`: whole swarms on one machine, simulated or real, to try p2pdrive and changes to it."""
 
+import math
 import os
 import re
 import sys
@@ -18,6 +19,13 @@ _CASES = 10_000
 @click.group()
 def lab() -> None:
     """Try whole swarms on this machine, simulated or real."""
+
+
+def _minutes(_context: click.Context, _option: click.Parameter, value: float | None) -> float | None:
+    """Callback: a number, which NaN is not, though it is in every range."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter(f"{value} is no number of minutes such as 1.5.")
+    return value
 
 
 def _seeds(_context: click.Context, _option: click.Parameter, value: str | None) -> range | None:
@@ -47,7 +55,13 @@ def _faults(_context: click.Context, _option: click.Parameter, value: str | None
 @lab.command()
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Run this one scenario.")
 @click.option("--seeds", callback=_seeds, metavar="A..B", help="Run all of these.")
-@click.option("--minutes", type=click.FloatRange(min=0), metavar="M", help="Run fresh ones for that long.")
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    callback=_minutes,
+    metavar="M",
+    help="Run fresh ones for that long.",
+)
 @click.option("--nodes", type=click.IntRange(2, 8), default=3, show_default=True, metavar="K")
 @click.option("--steps", type=click.IntRange(0, 100_000), default=200, show_default=True, metavar="M")
 @click.option("--faults", callback=_faults, metavar="LIST", help="Only these, by commas, or none.")
@@ -90,7 +104,9 @@ def _case(_context: click.Context, _option: click.Parameter, value: str | None) 
 @lab.command()
 @click.option("--seed", callback=_case, metavar="N", help="Try its cases, or with 'N K' case K alone.")
 @click.option("--cases", type=click.IntRange(min=1), metavar="N", help="Try so many. [default: 10000]")
-@click.option("--minutes", type=click.FloatRange(min=0), metavar="M", help="Try for that long.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0), callback=_minutes, metavar="M", help="Try for that long."
+)
 @common
 def plan(seed: str | None, cases: int | None, minutes: float | None) -> int:
     """Try what nodes decide, without nodes: many cases in little time.
@@ -124,7 +140,9 @@ def plan(seed: str | None, cases: int | None, minutes: float | None) -> int:
 @click.option("--nodes", type=click.IntRange(0, 64), default=0, metavar="K", help="As the scenario has.")
 @click.option("--link", default="", metavar="SPEC", help="Such as 'delay=20ms,rate=100mbit,loss=0.1%'.")
 @click.option("--scenario", default="split-brain", show_default=True, metavar="NAME")
-@click.option("--minutes", type=click.FloatRange(min=0), default=1.0, show_default=True, metavar="M")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0), callback=_minutes, default=1.0, show_default=True, metavar="M"
+)
 @common
 def hosts(nodes: int, link: str, scenario: str, minutes: float) -> int:
     """Run real nodes, each in a network of its own, through a hard situation."""

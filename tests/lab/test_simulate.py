@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from p2pdrive.cli.lab import lab
 from p2pdrive.lab.faults import FAULTS
 from p2pdrive.lab.people import ACTIONS
 from p2pdrive.lab.scenario import JOIN, Outcome, plan, run
@@ -36,6 +38,13 @@ def test_runs_in_two_processes_are_equal() -> None:
     """The command fixes what Python makes different from process to process."""
     told = {_simulate("--seed", "7", "--steps", "40", PYTHONHASHSEED=salt) for salt in ("1", "2")}
     assert len(told) == 1
+
+
+@pytest.mark.parametrize("command", ["simulate", "plan", "hosts"])
+def test_no_number_of_minutes_is_refused_and_does_not_pass_with_nothing_tried(command: str) -> None:
+    ended = CliRunner().invoke(lab, [command, "--minutes", "nan"])
+    assert ended.exit_code == 2
+    assert "no number of minutes" in ended.output
 
 
 @pytest.mark.parametrize("seed", range(1, 5))
