@@ -3,17 +3,48 @@
 import math
 import os
 import re
+import signal
 import sys
 import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, TextIO
 
 import click
 
 from p2pdrive.cli.options import common
+from p2pdrive.lab.hosts.names import NODES_MAX, NODES_MIN, SCENARIOS, usual_nodes
 
 #: Cases of `lab plan` where nothing is said: a minute, more or less.
 _CASES = 10_000
+#: A week.
+_PLAY_MINUTES_MAX = 7 * 24 * 60
+
+
+class _Listing(click.Command):
+    """A command whose help ends with what ``list_choices`` writes; it may load what takes its time."""
+
+    def __init__(
+        self, *args: Any, list_choices: Callable[[click.HelpFormatter], None], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._list_choices = list_choices
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        self._list_choices(formatter)
+
+
+def _list_faults(formatter: click.HelpFormatter) -> None:
+    from p2pdrive.lab.faults import FAULTS
+
+    with formatter.section("Faults"):
+        formatter.write_text(", ".join(FAULTS))
+
+
+def _list_scenarios(formatter: click.HelpFormatter) -> None:
+    with formatter.section("Scenarios"):
+        formatter.write_dl(list(SCENARIOS.items()))
 
 
 @click.group()
@@ -52,7 +83,7 @@ def _faults(_context: click.Context, _option: click.Parameter, value: str | None
     return names
 
 
-@lab.command()
+@lab.command(cls=_Listing, list_choices=_list_faults)
 @click.option("--seed", type=click.IntRange(min=0), metavar="N", help="Run this one scenario.")
 @click.option("--seeds", callback=_seeds, metavar="A..B", help="Run all of these.")
 @click.option(
@@ -62,10 +93,21 @@ def _faults(_context: click.Context, _option: click.Parameter, value: str | None
     metavar="M",
     help="Run fresh ones for that long.",
 )
-@click.option("--nodes", type=click.IntRange(2, 8), default=3, show_default=True, metavar="K")
-@click.option("--steps", type=click.IntRange(0, 100_000), default=200, show_default=True, metavar="M")
+@click.option(
+    "--nodes", type=click.IntRange(2, 8), default=3, show_default=True, metavar="K", help="So many machines."
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(0, 100_000),
+    default=200,
+    show_default=True,
+    metavar="M",
+    help="So many things that persons do or that befall machines.",
+)
 @click.option("--faults", callback=_faults, metavar="LIST", help="Only these, by commas, or none.")
-@click.option("--trace", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option(
+    "--trace", type=click.File("w", lazy=False), metavar="FILE", help="Write all that happened there."
+)
 @click.option("--no-shrink", is_flag=True, help="Do not look for the shortest schedule that fails.")
 @common
 def simulate(
@@ -75,7 +117,7 @@ def simulate(
     nodes: int,
     steps: int,
     faults: tuple[str, ...] | None,
-    trace: Path | None,
+    trace: TextIO | None,
     no_shrink: bool,
 ) -> int:
     """Run whole nodes in a simulated world, where everything goes wrong by a seed.
@@ -91,6 +133,7 @@ def simulate(
     if seed is not None or seeds is not None:
         chosen = seeds or (seed or 0,)
     simulation = Simulation(nodes, steps, faults, trace, not no_shrink)
+    _interruptible()
     return 1 if simulate(simulation, chosen, click.echo) else 0
 
 
@@ -136,21 +179,39 @@ def plan(seed: str | None, cases: int | None, minutes: float | None) -> int:
     return 1
 
 
-@lab.command()
-@click.option("--nodes", type=click.IntRange(0, 64), default=0, metavar="K", help="As the scenario has.")
-@click.option("--link", default="", metavar="SPEC", help="Such as 'delay=20ms,rate=100mbit,loss=0.1%'.")
-@click.option("--scenario", default="split-brain", show_default=True, metavar="NAME")
+@lab.command(cls=_Listing, list_choices=_list_scenarios)
 @click.option(
-    "--minutes", type=click.FloatRange(min=0), callback=_minutes, default=1.0, show_default=True, metavar="M"
+    "--nodes",
+    type=click.IntRange(NODES_MIN, NODES_MAX),
+    show_default="as the scenario has",
+    metavar="K",
+    help="So many hosts.",
+)
+@click.option("--link", default="", metavar="SPEC", help="Such as 'delay=20ms,rate=100mbit,loss=0.1%'.")
+@click.option(
+    "--scenario", type=click.Choice(list(SCENARIOS)), default="split-brain", show_default=True, metavar="NAME"
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0, _PLAY_MINUTES_MAX),
+    callback=_minutes,
+    default=1.0,
+    show_default=True,
+    metavar="M",
+    help="How long it is played; then it is checked.",
 )
 @common
-def hosts(nodes: int, link: str, scenario: str, minutes: float) -> int:
-    """Run real nodes, each in a network of its own, through a hard situation."""
+def hosts(nodes: int | None, link: str, scenario: str, minutes: float) -> int:
+    """Run real nodes, each in a network of its own, through a hard situation.
+
+    Needs root, or a kernel that lets everybody make namespaces. Without, it says what it lacks and uses
+    loopback addresses.
+    """
     from rich.console import Console
 
     from p2pdrive.lab.hosts import run_hosts
 
-    return run_hosts(nodes, link, scenario, minutes, Console())
+    return run_hosts(nodes or usual_nodes(scenario), link, scenario, minutes, Console())
 
 
 def _hash_alike() -> None:
@@ -158,3 +219,13 @@ def _hash_alike() -> None:
     if os.environ.get("PYTHONHASHSEED") != "0":
         arguments = [sys.executable, "-m", "p2pdrive.cli.main", *sys.argv[1:]]
         os.execve(sys.executable, arguments, {**os.environ, "PYTHONHASHSEED": "0"})  # noqa: S606 - ourselves
+
+
+def _interruptible() -> None:
+    """SIGTERM ends the scenario that runs as Ctrl-C does, and so does Ctrl-C where a shell has it ignored."""
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which trio replaces by its own as it runs
+    signal.signal(signal.SIGTERM, end)

@@ -43,16 +43,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         result = commands.main(arguments, prog_name="p2pdrive", standalone_mode=False, obj=settings)
         return result if isinstance(result, int) else 0
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one place that ends all errors
+    except (Exception, KeyboardInterrupt, BaseExceptionGroup) as error:  # noqa: BLE001 - the one place that ends all errors
         return _tell(_cause(error), settings.debug)
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What a person should hear of: inside a group, a bug of ours rather than an error it led to."""
+    """What a person should hear of: inside a group, that they interrupted us; else a bug of ours rather than
+    an error it led to.
+    """
     if not isinstance(error, BaseExceptionGroup):
         return error
     causes = [_cause(member) for member in error.exceptions]
-    return min(causes, key=lambda cause: isinstance(cause, P2PDriveError))
+    return min(
+        causes, key=lambda cause: (not isinstance(cause, KeyboardInterrupt), isinstance(cause, P2PDriveError))
+    )
 
 
 def _tell(error: BaseException, debug: bool) -> int:

@@ -43,7 +43,8 @@ class Tried:
 
     def __str__(self) -> str:
         pace = f", {60 * self.cases / self.seconds:.0f} a minute" if self.seconds > 0 else ""
-        return f"{self.cases} cases in {self.seconds:.1f} s{pace}"
+        noun = "case" if self.cases == 1 else "cases"
+        return f"{self.cases} {noun} in {self.seconds:.1f} s{pace}"
 
 
 def try_planner(seed: int, cases: float = float("inf"), seconds: float = float("inf")) -> Tried:

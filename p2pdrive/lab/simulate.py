@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import randbits
 from shlex import quote
+from typing import TextIO
 
 from p2pdrive.lab.scenario import Outcome, plan, run
 from p2pdrive.lab.shrink import shrink
@@ -22,35 +23,36 @@ _SEED_BITS = 32
 class Simulation:
     """What to run: ``nodes`` machines and ``steps`` steps a seed, with these ``faults`` (None: all).
 
-    ``trace``: a file for the traces; ``shrinking``: whether failures are made short.
+    ``trace``: where the traces go; ``shrinking``: whether failures are made short.
     """
 
     nodes: int = 3
     steps: int = 200
     faults: Sequence[str] | None = None
-    trace: Path | None = None
+    trace: TextIO | None = None
     shrinking: bool = True
 
 
 def simulate(simulation: Simulation, seeds: Iterable[int], say: Say) -> int:
-    """Run them all, say how each went, and return how many failed."""
+    """Run them all, say how each went, and return how many failed; an interrupt too ends with the sum."""
     failed = count = 0
     began = time.monotonic()
-    if simulation.trace is not None:
-        simulation.trace.write_text("")
-    for seed in seeds:
-        outcome, seconds = _timed(simulation, seed)
-        count += 1
-        if outcome.violation is None:
-            say(
-                f"seed {seed}: kept all promises; {outcome.virtual_seconds:.0f} s in {seconds:.1f} s; "
-                f"trace {outcome.digest}"
-            )
-            _save(simulation, outcome)
-        else:
-            failed += 1
-            _report(simulation, outcome, say)
-    say(f"{count} scenarios in {time.monotonic() - began:.0f} s, {failed} failed.")
+    try:
+        for seed in seeds:
+            outcome, seconds = _timed(simulation, seed)
+            count += 1
+            if outcome.violation is None:
+                say(
+                    f"seed {seed}: kept all promises; {outcome.virtual_seconds:.0f} s in {seconds:.1f} s; "
+                    f"trace {outcome.digest}"
+                )
+                _save(simulation, outcome)
+            else:
+                failed += 1
+                _report(simulation, outcome, say)
+    finally:
+        noun = "scenario" if count == 1 else "scenarios"
+        say(f"{count} {noun} in {time.monotonic() - began:.0f} s, {failed} failed.")
     return failed
 
 
@@ -111,7 +113,7 @@ def _options(simulation: Simulation) -> str:
 
 def _save(simulation: Simulation, outcome: Outcome) -> None:
     if simulation.trace is not None:
-        with simulation.trace.open("a") as file:
-            file.write(f"seed {outcome.scenario.seed}\n")
-            file.writelines(f"{line}\n" for line in outcome.lines)
-            file.write(f"{outcome.violation or 'kept all promises'}\n\n")
+        simulation.trace.write(f"seed {outcome.scenario.seed}\n")
+        simulation.trace.writelines(f"{line}\n" for line in outcome.lines)
+        simulation.trace.write(f"{outcome.violation or 'kept all promises'}\n\n")
+        simulation.trace.flush()

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from p2pdrive.cli.main import main
 from p2pdrive.errors import CallerError
 from p2pdrive.lab.hosts import SCENARIOS, Link, LinkMalformed, parse_link, run_hosts
 from p2pdrive.lab.hosts.checks import differences, lost
@@ -70,12 +71,10 @@ def test_every_scenario_that_is_named_can_be_played() -> None:
 
 
 @pytest.mark.parametrize(
-    ("nodes", "scenario", "minutes"), [(2, "war", 1.0), (1, "kill", 1.0), (2, "kill", -1.0)]
+    "wrong", ["--scenario=war", "--nodes=1", "--minutes=-1", "--minutes=inf", "--link=war"]
 )
-def test_what_cannot_be_played_is_refused(nodes: int, scenario: str, minutes: float) -> None:
-    with pytest.raises(CallerError) as refused:
-        run_hosts(nodes, "", scenario, minutes, Console(file=io.StringIO()))
-    assert refused.value.exit_code == 2
+def test_what_cannot_be_played_is_refused(wrong: str) -> None:
+    assert main(["lab", "hosts", wrong]) == 2
 
 
 # --- the relay -----------------------------------------------------------------------------------

@@ -2,10 +2,12 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from click.testing import CliRunner
 
 from p2pdrive.cli.lab import lab
 from p2pdrive.lab.faults import FAULTS
+from p2pdrive.lab.hosts import SCENARIOS
 from p2pdrive.lab.people import ACTIONS
 from p2pdrive.lab.scenario import JOIN, Outcome, plan, run
 from p2pdrive.lab.shrink import shrink
@@ -22,6 +25,8 @@ from tests.lab.simulated import plant_violation
 #: How long a scenario of 3 nodes and 200 steps may take, in times of what ``_labour`` takes beside it: twice
 #: what it was. On a core that is shared, both take longer.
 _LABOURS = 75
+_SOON = 60.0
+_TITLES = {"simulate": "Faults", "hosts": "Scenarios"}
 
 
 def test_two_runs_of_a_seed_are_equal() -> None:
@@ -97,12 +102,57 @@ def test_a_violation_is_told_with_seed_commit_and_schedule(
     said: list[str] = []
     trace = tmp_path / "trace"
     seed = next(seed for seed in range(20) if run(plan(seed, 2, 30, [])).violation)
-    assert simulate(Simulation(2, 30, (), trace), [seed], said.append) == 1
+    with trace.open("w") as file:
+        assert simulate(Simulation(2, 30, (), file), [seed], said.append) == 1
     text = "\n".join(said)
     assert re.search(rf"seed {seed}: FAILED at commit \S+: NoInventedContent", text)
     assert f"p2pdrive lab simulate --seed {seed} --nodes 2 --steps 30 --faults none" in text
     assert re.search(r"shrunk to \d+ steps", text)
     assert "NoInventedContent" in trace.read_text()
+
+
+@pytest.mark.parametrize("command", ["simulate", "hosts"])
+def test_help_lists_what_can_be_chosen(command: str) -> None:
+    told = " ".join(CliRunner().invoke(lab, [command, "--help"]).output.split())
+    choices = {"simulate": FAULTS, "hosts": SCENARIOS}[command]
+    assert [choice for choice in choices if choice not in told.partition(f"{_TITLES[command]}:")[2]] == []
+
+
+def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    ended = CliRunner().invoke(lab, ["simulate", "--trace", str(tmp_path / "none" / "trace")])
+    assert ended.exit_code == 2
+    assert "No such file or directory" in ended.output
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no system that tells open files")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_with_the_summary_and_leaves_nothing_behind(number: signal.Signals) -> None:
+    command = [sys.executable, "-m", "p2pdrive.cli.main", "lab", "simulate", "--minutes", "5"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + _SOON
+        while (world := _world_of(running.pid)) is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        running.send_signal(number)
+        told, complaints = running.communicate(timeout=_SOON)
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 1
+    assert re.search(r"\d+ scenarios? in \d+ s, 0 failed\.\n$", told)
+    assert complaints == ""
+    assert not world.exists()
+
+
+def _world_of(process: int) -> Path | None:
+    """The directory of the world that a process simulates, once it has a file open in it."""
+    for file in Path(f"/proc/{process}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            for place in file.readlink().parents:
+                if place.name.startswith("p2pdrive-lab-"):
+                    return place
+    return None
 
 
 def _labour() -> None:

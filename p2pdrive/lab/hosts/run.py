@@ -24,7 +24,7 @@ from typing import IO, TYPE_CHECKING
 from p2pdrive.errors import CallerError
 from p2pdrive.lab.hosts.ground import Ground, find_ground
 from p2pdrive.lab.hosts.link import parse_link
-from p2pdrive.lab.hosts.names import ISOLATED_ONLY, NODES_MAX, NODES_MIN, SCENARIOS, usual_nodes
+from p2pdrive.lab.hosts.names import ISOLATED_ONLY
 from p2pdrive.lab.hosts.telling import Order, understood
 
 if TYPE_CHECKING:  # rich takes its time
@@ -40,12 +40,10 @@ _WORDS_SHOWN = 3000
 def run_hosts(nodes: int, link: str, scenario: str, minutes: float, console: "Console") -> int:
     """Plays ``scenario`` for some ``minutes`` and checks how it ended; returns the exit code.
 
-    ``nodes`` may be 0 for as many as the scenario usually has; ``link`` is for ``parse_link``. 0 says that
-    all was well, 1 that something was found: then the hosts' folders are kept, and the last line says where.
-    Raises CallerError for what cannot be played; KeyboardInterrupt after everything was ended.
+    ``nodes`` are NODES_MIN to NODES_MAX, ``scenario`` is one of SCENARIOS, ``link`` is for ``parse_link``.
+    0 says that all was well, 1 that something was found: then the hosts' folders are kept, and the last line
+    says where. Raises CallerError for what cannot be played; KeyboardInterrupt after everything was ended.
     """
-    nodes = nodes or usual_nodes(scenario)
-    _check(nodes, scenario, minutes)
     parse_link(link)
     with _interruptible_once():
         return _played(nodes, link, scenario, minutes, console)
@@ -69,21 +67,6 @@ def _played(nodes: int, link: str, scenario: str, minutes: float, console: "Cons
     finally:
         if not keep:
             shutil.rmtree(base, ignore_errors=True)
-
-
-def _check(nodes: int, scenario: str, minutes: float) -> None:
-    if scenario not in SCENARIOS:
-        raise _misuse(f"{scenario!r} is no scenario. There are: {', '.join(SCENARIOS)}.")
-    if not NODES_MIN <= nodes <= NODES_MAX:
-        raise _misuse(f"{nodes} nodes cannot be played with; choose {NODES_MIN} to {NODES_MAX}.")
-    if not 0 <= minutes < float("inf"):
-        raise _misuse(f"{minutes:g} minutes cannot be played.")
-
-
-def _misuse(what: str) -> CallerError:
-    error = CallerError(what)
-    error.exit_code = 2
-    return error
 
 
 def _introduce(ground: Ground, link: str, scenario: str, console: "Console") -> None:
