@@ -152,7 +152,8 @@ class Copies:
             case Adopt():
                 self._ledger.note(seen, action.seen)
             case Show():
-                task = Task(seen.path, verdict.content, verdict.seen, seen.stat, entry)
+                shown = self._ledger.shown(seen)
+                task = Task(seen.path, verdict.content, verdict.seen, seen.stat, shown)
                 self._settled.tasks.append(task)
             case Restore():
                 task = Task(seen.path, action.loser.content, {}, seen.stat, entry, view)

@@ -51,6 +51,13 @@ class Ledger:
         entry = self._entries[path] = self.log.entries.get(path)
         return entry
 
+    def shown(self, seen: Observed) -> Entry | None:
+        """The entry of what is there, to be replaced. Of what is gone nothing is noted any more: if what is
+        to come has to wait for a file where its directory should be, that must not wait for it in turn."""
+        if not seen.content.live:
+            self.note(seen, {})
+        return self.entry(seen.path)
+
     def is_copy(self, path: str) -> bool:
         """Whether a conflict copy was shown at ``path``."""
         entry = self.entry(path)

@@ -230,8 +230,7 @@ class _Run:
                 if entry is None and known and not action.keep and action.aside is None:
                     # Its blocks need not be fetched; and what was brought along is no edit later either.
                     self._ledger.note(seen, now.past or {})
-                    entry = self._ledger.entry(seen.path)
-                self._show(action, seen, entry, now.verdict)
+                self._show(action, seen, now.verdict)
             case Blocked():
                 self._settled.problems.append(Problem(action.path, action.what))
                 self._ledger.mark_shown(seen.path)
@@ -281,7 +280,8 @@ class _Run:
         self._ledger.note(seen, record.vector)
         return True
 
-    def _show(self, action: Show, seen: Observed, entry: Entry | None, verdict: Verdict) -> None:
+    def _show(self, action: Show, seen: Observed, verdict: Verdict) -> None:
+        entry = self._ledger.shown(seen)
         if entry is not None and not entry.id:
             entry = self._ledger.written(seen.path)  # what it holds goes with that number
         keep = None

@@ -119,7 +119,7 @@ class Paper:
         disk, did = self.disk.get(path, DELETED), False
         heads = self.heads.get(path, ())
         for action in reconcile_view(path, heads, verdict, standing, note.content, disk, True):
-            did = True
+            did = did or not isinstance(action, Show)
             match action:
                 case Publish():
                     record = self._publish(path, action.content, action.seen)
@@ -131,7 +131,7 @@ class Paper:
                 case Adopt():
                     self._note(path, action.content, action.seen)
                 case Show():
-                    self._put(path, verdict.content, verdict.seen)
+                    did = self._show(action) or did
                 case Restore() | Blocked():
                     raise Violation("Authority", f"the copy {path} is blocked for an editor")
         return did
@@ -148,6 +148,8 @@ class Paper:
 
     def _show(self, action: Show) -> bool:
         path, wanted = action.path, action.verdict.content
+        if path not in self.disk:
+            self._note(path, DELETED, {})
         if wanted.live and not self._has_parents(path):
             return False  # a later pass, when what is in the way is gone
         if self._is_full_directory(path) and wanted.kind is not Kind.DIRECTORY:

@@ -20,7 +20,7 @@ from p2pdrive.model.heads import Heads, merge
 from p2pdrive.model.record import DIRECTORY, Content, Kind, Record
 
 #: Few, so that people meet; names that are a file for one and a directory for another.
-PATHS = ("a", "b.txt", "d", "d/a", "d/e/f")
+PATHS = ("a", "b.txt", "d", "d/a", "d/e", "d/e/f")
 _CHANGES_MAX = 4
 _ROUNDS_MAX = 3
 

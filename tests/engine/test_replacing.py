@@ -91,3 +91,42 @@ async def test_what_a_joining_folder_holds_is_not_fetched_whatever_its_times(
 async def join_and_meet(world: World, member: Machine, joiner: Machine) -> None:
     await joiner.join(member)
     await world.converge()
+
+
+async def test_file_in_place_of_a_directory_inside_which_others_put_a_file_in_place_of_another(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The one inside cannot be shown for the one above, which must not wait for it to go."""
+    anna, berta = await world.sharing("anna", "berta", files={"thing/inside/one": "1"})
+    world.part()
+    shutil.rmtree(anna.root / "thing/inside")
+    anna.write("thing/inside", "a file now")
+    anna.look()
+    await world.quiet()
+    expected = ["a file now", "a file too"]
+    await replaced_meanwhile(world, berta, expected)
+    assert berta.read("thing/inside") == "a file now"
+
+
+async def test_file_in_place_of_a_directory_in_which_others_made_a_conflict_copy_their_own(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Seed '218287255 14557' of the planner: the same, of a copy's name."""
+    anna, berta, copy = await world.in_conflict("thing/report.txt")
+    world.part()
+    anna.write(copy, "edited by anna")
+    anna.look()
+    await world.quiet()
+    await replaced_meanwhile(world, berta, ["a file too", "by berta", "edited by anna"])
+    assert berta.read(copy) == "edited by anna"
+
+
+async def replaced_meanwhile(world: World, berta: Machine, expected: list[str]) -> None:
+    """Berta replaces ``thing`` by a file, which is seen with what others did in it; what all show then."""
+    shutil.rmtree(berta.root / "thing")
+    berta.write("thing", "a file too")
+    world.join_up()
+    await world.quiet()
+    await world.converge()
+    assert sorted(berta.files().values()) == expected
+    assert not berta.problems

@@ -82,13 +82,13 @@ class World:
         await self.converge(*found)
         return found
 
-    async def in_conflict(self) -> "tuple[Machine, Machine, str]":
-        """Anna and berta, who have both edited ``report.txt``, and the name of the copy of anna's version."""
-        anna, berta = await self.sharing("anna", "berta", files={"report.txt": "first"})
+    async def in_conflict(self, path: str = "report.txt") -> "tuple[Machine, Machine, str]":
+        """Anna and berta, who have both edited ``path``, and the name of the copy of anna's version."""
+        anna, berta = await self.sharing("anna", "berta", files={path: "first"})
         self.part()
         for machine in (anna, berta):
             await trio.sleep(1)
-            machine.write("report.txt", f"by {machine.name}")
+            machine.write(path, f"by {machine.name}")
             machine.look()
             await self.quiet()
         self.join_up()
