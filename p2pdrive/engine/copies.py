@@ -51,10 +51,9 @@ class Copies:
 
     def recognise(self, seen: Observed) -> None:
         """A file that the index does not know may be a copy all the same: a kill came between making and
-        noting it, or the folder was restored or copied with it. What it was made of is not deleted then."""
-        if not seen.content.live:
-            self._find_aside(seen.path)
-            return
+        noting it, or the folder was restored or copied with it. What it was made of is not deleted then, nor
+        edited."""
+        self._find_aside(seen)
         view = self._view_of(seen)
         if view is None:
             return
@@ -63,10 +62,12 @@ class Copies:
         if base is not None and seen.stat is not None and base.inode == seen.stat.inode:
             self._ledger.forget(view.of)  # it is this very file
 
-    def _find_aside(self, path: str) -> None:
-        """What was at ``path`` may have been moved aside, as its copy, just before a kill."""
-        entry = self._ledger.entry(path)
-        if entry is None or entry.view is not None or len(self._ledger.heads(path)) < 2:
+    def _find_aside(self, seen: Observed) -> None:
+        """What was at a path may have been moved aside, as its copy, just before a kill."""
+        path, entry = seen.path, self._ledger.entry(seen.path)
+        if entry is None or (seen.stat is not None and seen.stat.inode == entry.inode):
+            return
+        if entry.view is not None or len(self._ledger.heads(path)) < 2:
             return
         for loser in self._ledger.verdict(path).losers:
             copy = self.path_of(loser)

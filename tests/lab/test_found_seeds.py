@@ -32,6 +32,7 @@ from p2pdrive.lab.scenario import plan, run
         1349064444,
         1770769041,
         3422723606,
+        2724184641,
         3763238119,
     ],
 )

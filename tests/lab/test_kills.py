@@ -15,25 +15,32 @@ def write(machine: Machine, path: str, data: bytes) -> None:
     machine.world.oracle.wrote(machine.name, path, data, before)
 
 
+async def killed_as_its_version_lost(world: World, when: str, step: str) -> tuple[Machine, Machine]:
+    """Anna, and berta whose version of ``f`` lost to anna's, and who was killed as that was to be shown."""
+    anna, berta = world.add_machine("anna"), world.add_machine("berta")
+    await world.share(anna)
+    await world.join(berta)
+    await world.converge()
+    write(anna, "f", b"first")
+    await world.converge()
+    ways = [("anna", "berta"), ("berta", "anna")]
+    world.network.block(ways)
+    write(berta, "f", b"earlier, so it loses")
+    await trio.sleep(5)
+    write(anna, "f", b"later, so it wins")
+    await trio.sleep(5)
+    berta.ambushes.append(Ambush(when, step, 0, lambda _: berta.kill()))
+    world.network.unblock(ways)
+    await trio.sleep(60)
+    assert not berta.alive
+    return anna, berta
+
+
 @pytest.mark.parametrize("step", ["move:judge", "publish"])
 def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothing(step: str) -> None:
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
-        await world.converge()
-        write(anna, "f", b"first")
-        await world.converge()
+        anna, berta = await killed_as_its_version_lost(world, "before", step)
         ways = [("anna", "berta"), ("berta", "anna")]
-        world.network.block(ways)
-        write(berta, "f", b"earlier, so it loses")
-        await trio.sleep(5)
-        write(anna, "f", b"later, so it wins")
-        await trio.sleep(5)
-        berta.ambushes.append(Ambush("before", step, 0, lambda _: berta.kill()))
-        world.network.unblock(ways)
-        await trio.sleep(60)
-        assert not berta.alive
         world.network.block(ways)
         await berta.start()
         await trio.sleep(30)
@@ -49,6 +56,23 @@ def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothi
             versions = [record for path in berta.disk.tree() for record in log.registers.versions(path)]
         assert all(record.content.kind is not Kind.DELETED for record in versions)
         assert {record.path for record in versions} == {"f"}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_edit_after_a_kill_that_left_a_losing_version_aside_replaces_what_was_there_and_not_that() -> None:
+    """Seed 2724184641: it was taken for an edit of the losing version, whose copy was then removed."""
+
+    async def story(world: World) -> None:
+        anna, berta = await killed_as_its_version_lost(world, "after", "publish")
+        assert berta.disk.read("f") == b"later, so it wins"
+        write(berta, "f", b"an edit of that")
+        await berta.start()
+        await world.heal()
+        await world.converge()
+        shown = {content[1] for content in berta.disk.tree().values()}
+        assert shown >= {b"earlier, so it loses", b"an edit of that"}
+        assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
 
