@@ -227,12 +227,14 @@ class Oracle:
                 and any(tree.get(path) == data for tree in (there, *elsewhere))
             }
             shown = shown.difference(files.values()) | stayed
-        known = self._known_elsewhere(machine, shown) | set(there.values())
+        known = self._known_elsewhere(machine)
         for data, story in self.stories.items():
             if data not in shown:
                 self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
-                if data in known:  # others had it before, and have it still
+                if data in known or data in there.values():  # others had it before, and have it still
                     story.kept = self._next()
+            elif data not in known:
+                story.unrecorded = number
         self.excused.update(before.keys() - {path for tree in others for path in tree})
         self._forget_removals(machine)
 
@@ -374,10 +376,10 @@ class Oracle:
                 if not any(is_superseded(each, at, root_of(data)) for each in machines for at in recorded_at):
                     place.removals = [gone for gone in place.removals if gone.machine != machine]
 
-    def _known_elsewhere(self, machine: str, shown: set[bytes]) -> set[bytes]:
-        """Contents that others have in their history, those that are ``shown`` left out."""
+    def _known_elsewhere(self, machine: str) -> set[bytes]:
+        """Contents that others have in their history."""
         others = [m for m in (self.world.machines if self.world is not None else ()) if m.name != machine]
-        asked = [data for data, story in self.stories.items() if story.must_be_readable and data not in shown]
+        asked = [data for data, story in self.stories.items() if story.must_be_readable]
         contents = {root_of(data): data for data in asked}
         found: set[bytes] = set()
         for other in others:

@@ -16,6 +16,7 @@ class Story:
     """One content. The numbers are those of events, 0 for never; the latest counts.
 
     ``kept`` is when it was on a disk that was put back from a backup: history must have it from then on.
+    ``unrecorded`` is when another's was put back, and disks showed it that had not recorded it.
     """
 
     data: bytes
@@ -25,6 +26,7 @@ class Story:
     replaced: int = 0
     forgiven: int = 0
     kept: int = 0
+    unrecorded: int = 0
     why: str = ""
 
     @property

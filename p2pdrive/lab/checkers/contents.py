@@ -180,8 +180,9 @@ class BlocksPresent(Checker):
                 if connection is not None:
                     needed.update(self._versions(machine.name, connection))
         contents = {root: content for root, (_, content) in needed.items()}
-        forgiven = {root_of(story.data) for story in world.oracle.stories.values() if story.forgiven}
-        known = {root_of(story.data) for story in world.oracle.stories.values()}
+        stories = world.oracle.stories.values()
+        forgiven = {root_of(story.data) for story in stories if story.forgiven or story.unrecorded}
+        known = {root_of(story.data) for story in stories}
         for machine in world.machines:
             for root in readable(machine, contents.values()):
                 del contents[root]
