@@ -67,7 +67,7 @@ class NoSpuriousDelete(Checker):
     away is there.
 
     A person may delete a conflict copy just as its file is moved there from its path: then it is gone from
-    both. That deletion has seen nothing but the loser.
+    both. That deletion has seen the loser, and nothing else that lives.
     """
 
     number: ClassVar[int] = 5
@@ -91,7 +91,7 @@ class NoSpuriousDelete(Checker):
         if world.oracle.took_away(author, record.path):
             return True
         known = self._records[record.path]
-        seen = [other for other in known.values() if _covers(record, other) and other != record]
+        seen = [other for other in known.values() if _covers(record, other) and other.content.live]
         copies = filter(None, map(copied, world.oracle.gone.get(author, ())))
         losers = [known[digest] for of, digest in copies if of == record.path and digest in known]
         return any(all(_covers(loser, other) for other in seen) for loser in losers)
