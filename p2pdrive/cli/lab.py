@@ -106,7 +106,7 @@ def _faults(_context: click.Context, _option: click.Parameter, value: str | None
 )
 @click.option("--faults", callback=_faults, metavar="LIST", help="Only these, by commas, or none.")
 @click.option(
-    "--trace", type=click.File("w", lazy=False), metavar="FILE", help="Write all that happened there."
+    "--trace", type=click.File("w", lazy=True), metavar="FILE", help="Write all that happened there."
 )
 @click.option("--no-shrink", is_flag=True, help="Do not look for the shortest schedule that fails.")
 @common
@@ -124,11 +124,13 @@ def simulate(
 
     The same seed gives the same run. Without one, a fresh one is drawn.
     """
+    if sum(choice is not None for choice in (seed, seeds, minutes)) > 1:
+        raise click.UsageError("--seed, --seeds and --minutes exclude each other.")
+    if trace is not None:
+        trace.flush()  # opens it, or says why that cannot be
     _hash_alike()
     from p2pdrive.lab.simulate import Simulation, fresh_seeds, simulate
 
-    if sum(choice is not None for choice in (seed, seeds, minutes)) > 1:
-        raise click.UsageError("--seed, --seeds and --minutes exclude each other.")
     chosen: Iterable[int] = fresh_seeds(time.monotonic() + 60 * (minutes or 0))
     if seed is not None or seeds is not None:
         chosen = seeds or (seed or 0,)

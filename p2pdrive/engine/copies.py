@@ -67,7 +67,7 @@ class Copies:
         path, entry = seen.path, self._ledger.entry(seen.path)
         if entry is None or (seen.stat is not None and seen.stat.inode == entry.inode):
             return
-        if entry.view is not None or len(self._ledger.heads(path)) < 2:
+        if entry.view is not None or not self._ledger.heads(path):
             return
         for loser in self._ledger.verdict(path).losers:
             copy = self.path_of(loser)
@@ -153,7 +153,7 @@ class Copies:
             case Adopt():
                 self._ledger.note(seen, action.seen)
             case Show():
-                shown = self._ledger.shown(seen)
+                shown = self._ledger.shown(seen, self._may_write)
                 task = Task(seen.path, verdict.content, verdict.seen, seen.stat, shown)
                 self._settled.tasks.append(task)
             case Restore():

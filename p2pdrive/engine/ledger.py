@@ -12,6 +12,7 @@ from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.index.manifests import Manifests
+from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, merge, winner
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.record import Kind, Record
@@ -51,10 +52,14 @@ class Ledger:
         entry = self._entries[path] = self.log.entries.get(path)
         return entry
 
-    def shown(self, seen: Observed) -> Entry | None:
-        """The entry of what is there, to be replaced. Of what is gone nothing is noted any more: if what is
-        to come has to wait for a file where its directory should be, that must not wait for it in turn."""
-        if not seen.content.live:
+    def shown(self, seen: Observed, may_write: bool) -> Entry | None:
+        """The entry of what is there, to be replaced.
+
+        Of what is gone nothing is noted any more: if what is to come has to wait for a file where its
+        directory should be, that must not wait for it in turn. On a viewer's device nothing does, and the
+        entry tells what the viewer changes.
+        """
+        if may_write and not seen.content.live:
             self.note(seen, {})
         return self.entry(seen.path)
 
@@ -97,6 +102,9 @@ class Ledger:
         self._heads[edit.path] = merge(before, [record])
         if edit.content.kind is not Kind.DIRECTORY:
             self._directories.discard(edit.path)
+        if not edit.content.live:  # the last one inside, perhaps
+            above = self._with_live_below.intersection(paths.ancestors(edit.path))
+            self._with_live_below -= {path for path in above if not self.log.registers.live_below(path)}
         for directory in self.log.unsound_above(edit.path, self._directories):
             self.touch(directory, 0)
         return record

@@ -281,7 +281,7 @@ class _Run:
         return True
 
     def _show(self, action: Show, seen: Observed, verdict: Verdict) -> None:
-        entry = self._ledger.shown(seen)
+        entry = self._ledger.shown(seen, self._may_write)
         if entry is not None and not entry.id:
             entry = self._ledger.written(seen.path)  # what it holds goes with that number
         keep = None

@@ -227,7 +227,7 @@ class Oracle:
                 and any(tree.get(path) == data for tree in (there, *elsewhere))
             }
             shown = shown.difference(files.values()) | stayed
-        known = self._known_elsewhere(machine)
+        known = self._known_elsewhere(machine, shown)
         for data, story in self.stories.items():
             if data not in shown:
                 self._forgive(data, number, f"only {machine} had it, and was put back from a backup")
@@ -376,10 +376,10 @@ class Oracle:
                 if not any(is_superseded(each, at, root_of(data)) for each in machines for at in recorded_at):
                     place.removals = [gone for gone in place.removals if gone.machine != machine]
 
-    def _known_elsewhere(self, machine: str) -> set[bytes]:
-        """Contents that others have in their history."""
+    def _known_elsewhere(self, machine: str, shown: set[bytes]) -> set[bytes]:
+        """Contents that others have in their history, of those that are ``shown`` or must be readable."""
         others = [m for m in (self.world.machines if self.world is not None else ()) if m.name != machine]
-        asked = [data for data, story in self.stories.items() if story.must_be_readable]
+        asked = [data for data, story in self.stories.items() if story.must_be_readable or data in shown]
         contents = {root_of(data): data for data in asked}
         found: set[bytes] = set()
         for other in others:

@@ -35,6 +35,11 @@ class Story:
         return self.written > max(self.replaced, self.forgiven)
 
     @property
+    def may_be_missing(self) -> bool:
+        """Whether a record of it may be all that is left."""
+        return bool(self.forgiven) or self.unrecorded > max(self.written, self.kept)
+
+    @property
     def must_be_readable(self) -> bool:
         """Whether it must be at least in the history."""
         return max(self.written, self.kept) > max(self.replaced, self.forgiven)

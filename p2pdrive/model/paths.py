@@ -48,7 +48,7 @@ def key(path: str) -> bytes:
 
 def inside_first(path: str) -> bytes:
     """Sort key by which all that is in a directory comes before the directory itself."""
-    return key(path).translate(_INVERTED) + b"\xff"
+    return key(path).translate(_INVERTED) + b"\xff\xff"
 
 
 def from_key(value: bytes) -> str:

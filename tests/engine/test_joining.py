@@ -186,3 +186,26 @@ async def test_a_viewers_file_in_place_of_a_directory_makes_room_for_it(
     await world.until(lambda: vera.drive.settled and "d/inside.txt" in vera.files(), "the directory is back")
     assert sorted(vera.files().values()) == ["by anna", "by vera"]
     assert anna.files() == {"d/inside.txt": "by anna"}
+
+
+async def test_a_viewers_file_that_it_wrote_anew_stays_where_it_is(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Deleted first, while what others have cannot be had."""
+    anna, vera = world.machine("anna"), world.machine("vera")
+    anna.write("f.txt", "by anna" * 900_000)
+    await anna.share()
+    await vera.join(anna, role="viewer")
+    world.join_up()
+    await world.converge()
+    world.part()
+    vera.delete("f.txt")
+    vera.look()
+    await world.quiet()
+    vera.write("f.txt", "vera's own")
+    vera.look()
+    await world.quiet()
+    world.join_up()
+    await trio.sleep(60)
+    await world.quiet()
+    assert vera.files() == {"f.txt": "vera's own"}

@@ -1,6 +1,7 @@
 """What a person does in any window between our looking and our writing is never overwritten."""
 
 import os
+import shutil
 
 import pytest
 import trio
@@ -198,3 +199,16 @@ async def test_a_file_that_is_put_back_as_it_was_after_its_deletion_is_there_aga
     trash.rename(berta.root / "a.txt")
     await world.converge()
     assert anna.files() == berta.files() == {"a.txt": "one"}
+
+
+async def test_a_deep_tree_that_a_person_removes_is_gone_elsewhere_at_once(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The inside of each directory goes first, so that none has to wait for another look."""
+    path = "/".join("abcdefghij")
+    anna, berta = await world.sharing("anna", "berta", files={f"{path}/x": "1"})
+    shutil.rmtree(anna.root / "a")
+    began = trio.current_time()
+    anna.look("a")
+    await world.until(lambda: not berta.tree(), "the tree is gone")
+    assert trio.current_time() - began < 0.3

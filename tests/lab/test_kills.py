@@ -15,6 +15,11 @@ def write(machine: Machine, path: str, data: bytes) -> None:
     machine.world.oracle.wrote(machine.name, path, data, before)
 
 
+def delete(machine: Machine, path: str) -> None:
+    machine.world.oracle.deleted(machine.name, path, machine.disk.read(path))
+    machine.disk.delete(path)
+
+
 async def killed_as_its_version_lost(world: World, when: str, step: str) -> tuple[Machine, Machine]:
     """Anna, and berta whose version of ``f`` lost to anna's, and who was killed as that was to be shown."""
     anna, berta = world.add_machine("anna"), world.add_machine("berta")
@@ -75,6 +80,45 @@ def test_edit_after_a_kill_that_left_a_losing_version_aside_replaces_what_was_th
         assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_deletes_nothing(
+    seed: int,
+) -> None:
+    """The path has one head, the file, and is a directory by what is in it alone."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+        write(anna, "f/x", b"one")
+        await world.converge()
+        ways = [("anna", "berta"), ("berta", "anna")]
+        world.network.block(ways)
+        delete(berta, "f/x")
+        berta.disk.remove_directory("f")
+        world.oracle.deleted("berta", "f", None)
+        write(berta, "f", b"a file of berta")
+        await trio.sleep(10)
+        write(anna, "f/y", b"two")
+        await trio.sleep(10)
+        berta.ambushes.append(Ambush("before", "make_directory", 0, lambda _: berta.kill()))
+        world.network.unblock(ways)
+        await trio.sleep(60)
+        assert not berta.alive
+        world.network.block(ways)
+        berta.slow = 10.0
+        await berta.start()
+        await trio.sleep(30)
+        world.network.unblock(ways)
+        await world.heal()
+        await world.converge()
+        contents = [shown[1] for shown in berta.disk.tree().values() if shown[0] == "file"]
+        assert sorted(contents) == [b"a file of berta", b"two"]
+
+    run_simulated(lambda: within_world(seed, story), seed)
 
 
 def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> None:

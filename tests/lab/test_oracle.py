@@ -1,5 +1,6 @@
 """The oracle: what must be where, after all that persons did and faults took."""
 
+from itertools import permutations
 from random import Random
 
 import trio
@@ -217,5 +218,28 @@ def test_evidence_is_the_same_whether_the_node_runs_or_not() -> None:
             assert readable(anna, asked) == {root_of(b"small"), root_of(large)}
             await anna.stop()
         assert content_of(large).blocks > 1
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_what_others_have_recorded_is_not_excused_when_a_backup_is_put_back() -> None:
+    async def story(world: World) -> None:
+        machines = anna, berta, clara = [world.add_machine(name) for name in ("anna", "berta", "clara")]
+        await world.share(anna)
+        await world.join(berta)
+        await world.join(clara)
+        await world.converge()
+        backup = anna.back_up()
+        anna.disk.write("f", b"one")
+        world.oracle.wrote("anna", "f", b"one", None)
+        await world.converge()
+        world.network.block([(one.name, other.name) for one, other in permutations(machines, 2)])
+        berta.disk.write("f", b"two")
+        world.oracle.wrote("berta", "f", b"two", b"one")
+        await trio.sleep(10)
+        anna.put_back(backup)
+        await trio.sleep(5)
+        assert clara.disk.read("f") == b"one"
+        assert not world.oracle.stories[b"one"].may_be_missing
 
     run_simulated(lambda: within_world(1, story), 1)

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,6 @@ from tests.lab.simulated import plant_violation
 #: what it was. On a core that is shared, both take longer.
 _LABOURS = 75
 _SOON = 60.0
-_TITLES = {"simulate": "Faults", "hosts": "Scenarios"}
 
 
 def test_two_runs_of_a_seed_are_equal() -> None:
@@ -111,16 +110,26 @@ def test_a_violation_is_told_with_seed_commit_and_schedule(
     assert "NoInventedContent" in trace.read_text()
 
 
-@pytest.mark.parametrize("command", ["simulate", "hosts"])
-def test_help_lists_what_can_be_chosen(command: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "title", "choices"), [("simulate", "Faults", FAULTS), ("hosts", "Scenarios", SCENARIOS)]
+)
+def test_help_lists_what_can_be_chosen(command: str, title: str, choices: Iterable[str]) -> None:
     told = " ".join(CliRunner().invoke(lab, [command, "--help"]).output.split())
-    choices = {"simulate": FAULTS, "hosts": SCENARIOS}[command]
-    assert [choice for choice in choices if choice not in told.partition(f"{_TITLES[command]}:")[2]] == []
+    listed = told.partition(f"{title}:")[2]
+    assert [choice for choice in choices if choice not in listed] == []
+
+
+def test_a_trace_is_kept_when_the_command_is_refused(tmp_path: Path) -> None:
+    trace = tmp_path / "trace"
+    trace.write_text("of an hour")
+    ended = CliRunner().invoke(lab, ["simulate", "--trace", str(trace), "--seed", "1", "--minutes", "1"])
+    assert ended.exit_code == 2
+    assert trace.read_text() == "of an hour"
 
 
 def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     ended = CliRunner().invoke(lab, ["simulate", "--trace", str(tmp_path / "none" / "trace")])
-    assert ended.exit_code == 2
+    assert ended.exit_code == 1
     assert "No such file or directory" in ended.output
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
-from p2pdrive.model.paths import ancestors, from_key, join, key, name, parent, refusal
+from p2pdrive.model.paths import ancestors, from_key, inside_first, join, key, name, parent, refusal
 from tests.model.values import names, paths
 
 REFUSED = {
@@ -80,6 +80,11 @@ def test_keys_order_as_the_tree_is_walked(found: list[str]) -> None:
 def test_a_range_of_keys_is_a_subtree(path: str, other: str) -> None:
     inside = key(path) + b"\0" < key(other) < key(path) + b"\1"
     assert inside == other.startswith(path + "/")
+
+
+@given(paths, names)
+def test_what_is_inside_comes_before_its_directory_where_that_is_asked_for(path: str, child: str) -> None:
+    assert inside_first(join(path, child)) < inside_first(path)
 
 
 @given(paths, names)

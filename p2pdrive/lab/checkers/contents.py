@@ -181,7 +181,7 @@ class BlocksPresent(Checker):
                     needed.update(self._versions(machine.name, connection))
         contents = {root: content for root, (_, content) in needed.items()}
         stories = world.oracle.stories.values()
-        forgiven = {root_of(story.data) for story in stories if story.forgiven or story.unrecorded}
+        forgiven = {root_of(story.data) for story in stories if story.may_be_missing}
         known = {root_of(story.data) for story in stories}
         for machine in world.machines:
             for root in readable(machine, contents.values()):
