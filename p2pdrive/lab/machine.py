@@ -69,10 +69,11 @@ class Ambush:
 
 @dataclass(frozen=True)
 class Backup:
-    """A folder and its ``.p2pdrive``, as they once were."""
+    """A folder and its ``.p2pdrive``, as they once were; ``gone`` is what persons had taken away there."""
 
     disk: object
     state: Path
+    gone: frozenset[str]
 
 
 class Machine:
@@ -292,7 +293,8 @@ class Machine:
         if not kept.exists():
             state = self.state / STATE_DIRECTORY
             shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*-shm"))
-        self.backup = Backup(self.disk.snapshot(), kept)
+        gone = frozenset(self.world.oracle.gone.get(self.name, ()))
+        self.backup = Backup(self.disk.snapshot(), kept, gone)
         return self.backup
 
     def put_back(self, backup: "Backup") -> None:
@@ -310,7 +312,7 @@ class Machine:
         shutil.rmtree(self.state / STATE_DIRECTORY)
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()
-        self.world.oracle.restored(self.name, before, self.disk.tree())
+        self.world.oracle.restored(self.name, before, self.disk.tree(), backup.gone)
         done.set()
 
     def unmount(self) -> None:

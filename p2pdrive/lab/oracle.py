@@ -197,8 +197,11 @@ class Oracle:
             elif now is not None and now[0] == "link":
                 self.targets.add(now[1])
 
-    def restored(self, machine: str, before: Tree, after: Tree) -> None:
-        """A backup was put back, folder and state (or a copied folder arrived); the node does not run yet."""
+    def restored(self, machine: str, before: Tree, after: Tree, gone: Iterable[str] = ()) -> None:
+        """A backup was put back, folder and state (or a copied folder arrived); the node does not run yet.
+
+        ``gone`` is what persons took away before it was made: a node may find that only here.
+        """
         number = self._next()
         self.restores[machine] = self.restores.get(machine, 0) + 1
         self.adopting.add(machine)
@@ -237,6 +240,7 @@ class Oracle:
                 story.unrecorded = number
         self.excused.update(before.keys() - {path for tree in others for path in tree})
         self._forget_removals(machine)
+        self.gone.setdefault(machine, set()).update(gone)
 
     def rotted(self, machine: str, path: str, data: bytes | None = None, was: bytes | None = None) -> None:
         """Bytes of ``path`` changed by themselves, from ``was`` to ``data``; of a pack if both are None."""

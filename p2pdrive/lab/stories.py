@@ -37,7 +37,7 @@ class Story:
     @property
     def may_be_missing(self) -> bool:
         """Whether a record of it may be all that is left."""
-        return bool(self.forgiven) or self.unrecorded > max(self.written, self.kept)
+        return bool(self.forgiven) or self.unrecorded > self.written
 
     @property
     def must_be_readable(self) -> bool:
