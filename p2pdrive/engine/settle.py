@@ -254,10 +254,14 @@ class _Run:
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:
         base = Base(entry.content, entry.vector) if entry is not None else None
         past = None
-        if base is None and seen.content.live and self._replica.adopting:
+        if base is None and seen.content.live and (self._replica.adopting or self._has_arrived(seen)):
             past = self._past(seen)
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past)
+
+    def _has_arrived(self, seen: Observed) -> bool:
+        """Whether it is the very file that we were about to show here when we were stopped."""
+        return seen.stat is not None and self._replica.arrived.get(seen.path) == seen.stat.inode
 
     def _past(self, seen: Observed) -> Vector | None:
         """The version that a file brought along with the folder equals; the copy of a loser is older than

@@ -19,6 +19,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.index.arriving import Arriving
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.limits import BLOCK_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
@@ -86,6 +87,9 @@ class Shower:
         gathered = {task.path: temporary_name(task) for task in ordered if needs_bytes(task)}
         failed = {task.path for task in ordered if task.path in gathered and not run.finish(task)}
         self._files.sync_temporaries(name for path, name in gathered.items() if path not in failed)
+        if run.arriving:
+            with self._replica.writing() as log:
+                Arriving(log.connection).put(run.arriving)
         for task in ordered:
             if task.path not in failed:
                 run.carry_out(task)
@@ -98,6 +102,7 @@ class Shower:
             run.retired = []  # they stay displaced; the next start finds a place for them
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
+            Arriving(log.connection).drop(run.arriving)
             log.entries.take_off_unshown(run.marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
         now = self._replica.services.now_ns()
@@ -143,14 +148,18 @@ class _Run:
         self.directories: set[str] = set()
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
+        self.arriving: dict[str, int] = {}  # path → inode, where nothing is displaced
         self._parents = {""}
 
     def finish(self, task: Task) -> bool:
         """Give the temporary of a whole content its time and mode; False, and why, where that fails."""
+        return self._attempt(task, lambda: self._finish(task))
+
+    def _finish(self, task: Task) -> None:
         content, name = task.content, temporary_name(task)
-        return self._attempt(
-            task, lambda: self._files.finish_temporary(name, content.mtime_ns, content.executable)
-        )
+        stat = self._files.finish_temporary(name, content.mtime_ns, content.executable)
+        if task.view is None and (task.expected is None or task.keep is not None):
+            self.arriving[task.path] = stat.inode
 
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""

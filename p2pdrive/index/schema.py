@@ -58,4 +58,7 @@ FIRST = (
     "CREATE TABLE manifests (root BLOB PRIMARY KEY, data BLOB NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST,)
+#: Files that were about to get their names when the node was stopped.
+SECOND = ("CREATE TABLE arriving (key BLOB PRIMARY KEY, inode INTEGER NOT NULL) WITHOUT ROWID",)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND)

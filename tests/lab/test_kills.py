@@ -1,18 +1,27 @@
 """A kill between two steps that belong together; each was a bug that the simulated world found."""
 
+from random import Random
+
 import pytest
 import trio
 
 from p2pdrive.lab.machine import Ambush, Machine
+from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from p2pdrive.model.record import Kind
+from p2pdrive.model.record import Kind, Record
 
 
 def write(machine: Machine, path: str, data: bytes) -> None:
     before = machine.disk.read(path) if machine.disk.exists(path) else None
     machine.disk.write(path, data)
     machine.world.oracle.wrote(machine.name, path, data, before)
+
+
+def versions(machine: Machine, path: str) -> list[Record]:
+    assert machine.drive is not None
+    with machine.drive.replica.reading() as log:
+        return sorted(log.registers.versions(path), key=lambda record: (record.actor, record.seq))
 
 
 def delete(machine: Machine, path: str) -> None:
@@ -56,11 +65,9 @@ def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothi
         contents = sorted(shown[1] for shown in berta.disk.tree().values())
         assert contents == [b"earlier, so it loses", b"later, so it wins"]
         assert anna.disk.tree() == berta.disk.tree()
-        assert berta.drive is not None
-        with berta.drive.replica.reading() as log:
-            versions = [record for path in berta.disk.tree() for record in log.registers.versions(path)]
-        assert all(record.content.kind is not Kind.DELETED for record in versions)
-        assert {record.path for record in versions} == {"f"}
+        known = [record for path in berta.disk.tree() for record in versions(berta, path)]
+        assert all(record.content.kind is not Kind.DELETED for record in known)
+        assert {record.path for record in known} == {"f"}
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -119,6 +126,50 @@ def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_de
         assert sorted(contents) == [b"a file of berta", b"two"]
 
     run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("in_conflict", [False, True])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_kill_after_a_file_was_shown_that_has_moved_on_meanwhile_makes_no_edit_of_it(
+    in_conflict: bool, deleted: bool
+) -> None:
+    """Where it displaced nothing: it came back after its deletion, or as a copy beside its next version."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        ways = [("anna", "berta"), ("berta", "anna")]
+        if in_conflict:
+            write(anna, "f", b"first")
+        await world.converge()
+        world.network.block(ways)
+        if in_conflict:
+            write(berta, "f", b"earlier, so it loses")
+            await trio.sleep(5)
+        write(anna, "f", Random(3).randbytes(3_900_000))
+        await trio.sleep(5)
+        world.network.set_quality("anna", "berta", Quality(0.01, 0.0, 1e5))
+        world.network.unblock(ways)
+        await trio.sleep(5)
+        berta.ambushes.append(Ambush("after", "publish", 0, lambda _: berta.kill()))
+        if deleted:
+            for path in list(anna.disk.tree()):
+                delete(anna, path)
+        else:
+            write(anna, "f", b"the next version")
+        await trio.sleep(100)
+        assert not berta.alive
+        records = versions(anna, "f")
+        world.network.block(ways)
+        await berta.start()
+        await trio.sleep(30)
+        await world.heal()
+        await world.converge()
+        assert versions(anna, "f") == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
 
 
 def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> None:
