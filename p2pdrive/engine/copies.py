@@ -154,7 +154,8 @@ class Copies:
                 self._ledger.note(seen, action.seen)
             case Show():
                 shown = self._ledger.shown(seen, self._may_write)
-                task = Task(seen.path, verdict.content, verdict.seen, seen.stat, shown)
+                keep = self.keep_local(seen) if action.keep else None
+                task = Task(seen.path, verdict.content, verdict.seen, seen.stat, shown, keep=keep)
                 self._settled.tasks.append(task)
             case Restore():
                 task = Task(seen.path, action.loser.content, {}, seen.stat, entry, view)

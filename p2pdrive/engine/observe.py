@@ -89,7 +89,7 @@ class Observer:
     def look(self, path: str, entry: Entry | None) -> Observed:
         """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
         seen = self._look(path, entry)
-        if seen.manifest is not None:
+        if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
         inode = seen.stat.inode if seen.stat is not None else 0
         if inode != (entry.inode if entry is not None else 0):

@@ -100,7 +100,8 @@ def _note_successor(replica: Replica, displaced: Displaced, path: str) -> None:
         return  # it is being edited
     replica.store.add(observer.owned)
     replica.store.flush()
-    replica.files.sync_files(observer.files)  # durable before the index says so
+    if replica.files.sync_files(observer.files):  # durable before the index says so
+        return
     replica.files.sync_directories(observer.directories)
     with replica.writing() as log:
         entry = log.entries.get(path)

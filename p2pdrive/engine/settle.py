@@ -45,7 +45,9 @@ class Settler:
             self._replica.store.flush()
         # What a program wrote and never synced may be lost at a power cut; and what the log says of it would
         # be taken for undone by the person.
-        self._replica.files.sync_files(observer.files)
+        moved = set(self._replica.files.sync_files(observer.files))
+        settled.again += moved
+        observed = [seen for seen in observed if seen.path not in moved]
         self._replica.files.sync_directories(observer.directories)
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")

@@ -218,10 +218,11 @@ class Files(Protocol):
     def sync_temporaries(self, names: Iterable[str]) -> None:
         """Make finished temporaries durable: before they are published."""
 
-    def sync_files(self, paths: Iterable[str]) -> None:
+    def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
         """Make bytes, times and modes of these files durable: before anyone hears of them.
 
-        The program that wrote them may not have. What is no file (any more) is passed over.
+        The program that wrote them may not have. Returns those that were passed over, as there is no file
+        (any more): what was there may be elsewhere now, and not durable.
         """
 
     def sync_directories(self, paths: Iterable[str]) -> None:

@@ -225,14 +225,16 @@ class LocalFiles:
                 with self._temporary.reading(name) as handle:
                     handle.sync()
 
-    def sync_files(self, paths: Iterable[str]) -> None:
+    def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
         """See ``Files``."""
-        paths = list(paths)
-        if self._sync_all(len(paths)):
-            return
-        for path in paths:
+        left = list(paths)
+        if self._sync_all(len(left)):
+            return ()
+        for path in list(left):
             with suppress(Changed, Unreadable), self.open(path) as handle, _Guard(self, path, NotWritable):
                 handle.sync()
+                left.remove(path)
+        return left
 
     def sync_directories(self, paths: Iterable[str]) -> None:
         """See ``Files``."""

@@ -234,13 +234,16 @@ class SimulatedFiles:
                     raise Changed(f"{name}: is no regular file any more")
                 file.sync()
 
-    def sync_files(self, paths: Iterable[str]) -> None:
+    def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
         """See ``Files``."""
-        for path in paths:
+        left = list(paths)
+        for path in list(left):
             with suppress(Changed, Unreadable), self._operation("sync_files", path, Unreadable):
                 file = self._found(path)
                 if isinstance(file, File):
                     file.sync()
+                    left.remove(path)
+        return left
 
     def sync_directories(self, paths: Iterable[str]) -> None:
         """See ``Files``."""

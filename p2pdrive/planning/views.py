@@ -53,6 +53,8 @@ def reconcile_view(
     if disk.identity == verdict.content.identity:  # as after a kill between showing it and noting that
         return (Show(path, verdict) if disk.kind is Kind.FILE else Adopt(path, disk, verdict.seen),)
     if not may_write:
+        if verdict.content.live:  # others made something of it
+            return (Show(path, verdict, keep=disk.kind is not Kind.DIRECTORY),)
         return (Blocked(path, "a conflict copy was edited, but this device is a viewer: it stays as it is."),)
     seen = joined(head.vector for head in heads if not head.content.live)
     publish = Publish(path, disk, seen)

@@ -209,3 +209,25 @@ async def test_a_viewers_file_that_it_wrote_anew_stays_where_it_is(
     await trio.sleep(60)
     await world.quiet()
     assert vera.files() == {"f.txt": "vera's own"}
+
+
+async def test_a_copy_that_a_viewer_edited_makes_room_for_what_others_made_of_it(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Seed 590126418: what others put into a directory of its name was never shown."""
+    anna, _berta, copy = await world.in_conflict()
+    vera = world.machine("vera")
+    await vera.join(anna, role="viewer")
+    world.join_up()
+    await world.converge()
+    world.part()
+    vera.write(copy, "by vera")
+    vera.look()
+    await world.quiet()
+    anna.delete(copy)
+    anna.write(f"{copy}/inside.txt", "by anna")
+    anna.look()
+    await world.quiet()
+    world.join_up()
+    await world.until(lambda: f"{copy}/inside.txt" in vera.files(), "what anna made")
+    assert sorted(vera.files().values()) == ["by anna", "by berta", "by vera"]

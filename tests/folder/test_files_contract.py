@@ -259,6 +259,12 @@ def test_many_temporaries_are_made_durable_and_published(files: Files, root: Pat
         files.publish("t0", "again", None)
 
 
+def test_files_that_are_gone_before_they_are_synced_are_named(files: Files, root: Path) -> None:
+    (root / "f").write_text("there")
+    assert list(files.sync_files(["gone", "f", "d/gone"])) == ["gone", "d/gone"]
+    assert list(files.sync_files(["f"])) == []
+
+
 def test_directories_are_made_and_removed(files: Files, root: Path) -> None:
     files.make_directory("d")
     files.make_directory("d")

@@ -172,6 +172,38 @@ def test_kill_after_a_file_was_shown_that_has_moved_on_meanwhile_makes_no_edit_o
     run_simulated(lambda: within_world(1, story), 1)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_power_cut_after_a_file_was_renamed_just_before_it_was_synced_leaves_what_was_recorded(
+    seed: int,
+) -> None:
+    """Seed 2922687981: a torn file was left, and published as an edit of what others had."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+
+        def rename(path: str) -> None:
+            anna.disk.rename(path, "renamed")
+            world.oracle.renamed("anna", path, "renamed")
+
+        await anna.stop()
+        write(anna, "f", b"what anna wrote")
+        await trio.sleep(5)
+        anna.ambushes.append(Ambush("before", "sync_files", 0, rename))
+        await anna.start()
+        await trio.sleep(5)
+        assert berta.disk.read("renamed") == b"what anna wrote"
+        anna.power_loss()
+        await world.heal()
+        await world.converge()
+        assert [shown[1] for shown in berta.disk.tree().values()] == [b"what anna wrote"]
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
 def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> None:
     """Seed 6: what the home noted of our log every 30 s was too late."""
 

@@ -1,6 +1,6 @@
 """Views: what a person does with a conflict copy settles the conflict, and loses nothing."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from hypothesis import event, given
 from hypothesis import strategies as st
@@ -30,6 +30,7 @@ class Copy:
     base: Base | None = None  # once it is an ordinary file
     is_view: bool = True
     written: int = 0
+    kept: list[Content] = field(default_factory=list)
 
     @property
     def of(self) -> Verdict:
@@ -58,6 +59,7 @@ class Copy:
                 assert action.content == self.disk
                 self._stands_for(action.content, action.seen)
             case Show():
+                self.kept += [self.disk] if action.keep else []
                 self.disk = action.verdict.content
                 self._stands_for(self.disk, action.verdict.seen)
             case Dismiss():
@@ -126,7 +128,7 @@ def test_no_content_that_a_person_put_there_is_lost(copy: Copy) -> None:
         return
     before = copy.disk
     settle(copy)
-    every = [copy.disk, *(record.content for record in (*copy.records, *copy.own))]
+    every = [copy.disk, *copy.kept, *(record.content for record in (*copy.records, *copy.own))]
     assert before.identity in {content.identity for content in every}
 
 
@@ -225,3 +227,10 @@ def test_copy_whose_place_holds_what_others_made_of_it_is_no_edit() -> None:
         copy.own.append(head(theirs, 4, 1, copy.path))
         assert Publish not in map(type, settle(copy))
         assert (copy.disk, copy.is_view, copy.written) == (theirs, False, 0)
+
+
+def test_a_viewers_edit_of_a_copy_makes_room_for_what_others_made_of_it() -> None:
+    copy = conflict(NEW, may_write=False)
+    copy.own = [head(DIRECTORY, 3, 3, copy.path)]
+    settle(copy)
+    assert (copy.disk, copy.kept, copy.written) == (DIRECTORY, [NEW], 0)
