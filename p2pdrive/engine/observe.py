@@ -92,8 +92,8 @@ class Observer:
         if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
         inode = seen.stat.inode if seen.stat is not None else 0
-        if inode != (entry.inode if entry is not None else 0):
-            self.directories.add(paths.parent(path))
+        if seen.manifest is not None or inode != (entry.inode if entry is not None else 0):
+            self.directories.add(paths.parent(path))  # an equal inode may be a new file with an old number
         if seen.moved is not None:
             self.directories.add(paths.parent(seen.moved.path))
         return seen

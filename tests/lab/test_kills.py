@@ -5,6 +5,7 @@ from random import Random
 import pytest
 import trio
 
+from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
@@ -200,6 +201,34 @@ def test_power_cut_after_a_file_was_renamed_just_before_it_was_synced_leaves_wha
         await world.converge()
         assert [shown[1] for shown in berta.disk.tree().values()] == [b"what anna wrote"]
         assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_power_cut_after_a_new_file_took_the_inode_of_the_old_one_leaves_what_was_recorded(seed: int) -> None:
+    """Seed 932589843: its name was not made durable, and the old file was torn."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        write(anna, "f", b"first")
+        await world.converge()
+        before = SimulatedFiles(anna.disk).stat("f")
+        await anna.stop()
+        write(anna, "f", b"never synced")
+        delete(anna, "f")
+        write(anna, "f", b"last")
+        after = SimulatedFiles(anna.disk).stat("f")
+        assert before is not None and after is not None and before.inode == after.inode
+        await anna.start()
+        await trio.sleep(5)
+        assert berta.disk.read("f") == b"last"
+        anna.power_loss()
+        await world.heal()
+        await world.converge()
+        assert anna.disk.read("f") == berta.disk.read("f") == b"last"
 
     run_simulated(lambda: within_world(seed, story), seed)
 
