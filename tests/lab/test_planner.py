@@ -70,7 +70,7 @@ def test_a_winner_that_depends_on_the_place_is_caught(monkeypatch: pytest.Monkey
 
 def test_losers_that_are_not_shown_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Paper, "_show_copies", lambda _self, _path: False)
-    assert caught(1) in {"NoLostUpdate", "Convergence"}
+    assert caught(3) == "NoLostUpdate"
 
 
 def test_records_about_what_was_only_heard_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,9 +103,9 @@ def test_command_tells_the_seed_of_a_failure_and_replays_it(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Paper, "_show_copies", lambda _self, _path: False)
-    assert main(["lab", "plan", "--seed", "1", "--cases", "400"]) == 1
+    assert main(["lab", "plan", "--seed", "3", "--cases", "400"]) == 1
     first = capsys.readouterr().out
-    found = re.search(r"seed '(1 \d+)': FAILED at commit \S+: (?:NoLostUpdate|Convergence)", first)
+    found = re.search(r"seed '(3 \d+)': FAILED at commit \S+: NoLostUpdate", first)
     assert found is not None
     assert main(["lab", "plan", "--seed", found[1]]) == 1
     again = capsys.readouterr().out
