@@ -12,6 +12,17 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Kind, Record
 
+WAYS = [("anna", "berta"), ("berta", "anna")]
+
+
+async def two_that_share(world: World) -> tuple[Machine, Machine]:
+    """Anna and berta, in sync."""
+    anna, berta = world.add_machine("anna"), world.add_machine("berta")
+    await world.share(anna)
+    await world.join(berta)
+    await world.converge()
+    return anna, berta
+
 
 def write(machine: Machine, path: str, data: bytes) -> None:
     before = machine.disk.read(path) if machine.disk.exists(path) else None
@@ -32,20 +43,16 @@ def delete(machine: Machine, path: str) -> None:
 
 async def killed_as_its_version_lost(world: World, when: str, step: str) -> tuple[Machine, Machine]:
     """Anna, and berta whose version of ``f`` lost to anna's, and who was killed as that was to be shown."""
-    anna, berta = world.add_machine("anna"), world.add_machine("berta")
-    await world.share(anna)
-    await world.join(berta)
-    await world.converge()
+    anna, berta = await two_that_share(world)
     write(anna, "f", b"first")
     await world.converge()
-    ways = [("anna", "berta"), ("berta", "anna")]
-    world.network.block(ways)
+    world.network.block(WAYS)
     write(berta, "f", b"earlier, so it loses")
     await trio.sleep(5)
     write(anna, "f", b"later, so it wins")
     await trio.sleep(5)
     berta.ambushes.append(Ambush(when, step, 0, lambda _: berta.kill()))
-    world.network.unblock(ways)
+    world.network.unblock(WAYS)
     await trio.sleep(60)
     assert not berta.alive
     return anna, berta
@@ -55,11 +62,10 @@ async def killed_as_its_version_lost(world: World, when: str, step: str) -> tupl
 def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothing(step: str) -> None:
     async def story(world: World) -> None:
         anna, berta = await killed_as_its_version_lost(world, "before", step)
-        ways = [("anna", "berta"), ("berta", "anna")]
-        world.network.block(ways)
+        world.network.block(WAYS)
         await berta.start()
         await trio.sleep(30)
-        world.network.unblock(ways)
+        world.network.unblock(WAYS)
         await world.heal()
         await world.converge()
 
@@ -97,14 +103,10 @@ def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_de
     """The path has one head, the file, and is a directory by what is in it alone."""
 
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
-        await world.converge()
+        anna, berta = await two_that_share(world)
         write(anna, "f/x", b"one")
         await world.converge()
-        ways = [("anna", "berta"), ("berta", "anna")]
-        world.network.block(ways)
+        world.network.block(WAYS)
         delete(berta, "f/x")
         berta.disk.remove_directory("f")
         world.oracle.deleted("berta", "f", None)
@@ -113,14 +115,14 @@ def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_de
         write(anna, "f/y", b"two")
         await trio.sleep(10)
         berta.ambushes.append(Ambush("before", "make_directory", 0, lambda _: berta.kill()))
-        world.network.unblock(ways)
+        world.network.unblock(WAYS)
         await trio.sleep(60)
         assert not berta.alive
-        world.network.block(ways)
+        world.network.block(WAYS)
         berta.slow = 10.0
         await berta.start()
         await trio.sleep(30)
-        world.network.unblock(ways)
+        world.network.unblock(WAYS)
         await world.heal()
         await world.converge()
         contents = [shown[1] for shown in berta.disk.tree().values() if shown[0] == "file"]
@@ -137,21 +139,18 @@ def test_kill_after_a_file_was_shown_that_has_moved_on_meanwhile_makes_no_edit_o
     """Where it displaced nothing: it came back after its deletion, or as a copy beside its next version."""
 
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
-        ways = [("anna", "berta"), ("berta", "anna")]
+        anna, berta = await two_that_share(world)
         if in_conflict:
             write(anna, "f", b"first")
         await world.converge()
-        world.network.block(ways)
+        world.network.block(WAYS)
         if in_conflict:
             write(berta, "f", b"earlier, so it loses")
             await trio.sleep(5)
         write(anna, "f", Random(3).randbytes(3_900_000))
         await trio.sleep(5)
         world.network.set_quality("anna", "berta", Quality(0.01, 0.0, 1e5))
-        world.network.unblock(ways)
+        world.network.unblock(WAYS)
         await trio.sleep(5)
         berta.ambushes.append(Ambush("after", "publish", 0, lambda _: berta.kill()))
         if deleted:
@@ -162,7 +161,7 @@ def test_kill_after_a_file_was_shown_that_has_moved_on_meanwhile_makes_no_edit_o
         await trio.sleep(100)
         assert not berta.alive
         records = versions(anna, "f")
-        world.network.block(ways)
+        world.network.block(WAYS)
         await berta.start()
         await trio.sleep(30)
         await world.heal()
@@ -180,10 +179,7 @@ def test_power_cut_after_a_file_was_renamed_just_before_it_was_synced_leaves_wha
     """Seed 2922687981: a torn file was left, and published as an edit of what others had."""
 
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
-        await world.converge()
+        anna, berta = await two_that_share(world)
 
         def rename(path: str) -> None:
             anna.disk.rename(path, "renamed")
@@ -210,9 +206,7 @@ def test_power_cut_after_a_new_file_took_the_inode_of_the_old_one_leaves_what_wa
     """Seed 932589843: its name was not made durable, and the old file was torn."""
 
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
+        anna, berta = await two_that_share(world)
         write(anna, "f", b"first")
         await world.converge()
         before = SimulatedFiles(anna.disk).stat("f")
@@ -237,23 +231,19 @@ def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> Non
     """Seed 6: what the home noted of our log every 30 s was too late."""
 
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
-        await world.converge()
+        anna, berta = await two_that_share(world)
         backup = anna.back_up()
         write(anna, "f", b"after the backup")
         await world.converge()
         known = anna.dots()
-        ways = [("anna", "berta"), ("berta", "anna")]
-        world.network.block(ways)
+        world.network.block(WAYS)
         anna.put_back(backup)
         await anna.start()
         write(anna, "g", b"after the restore")
         await trio.sleep(30)
         for dot, record in anna.dots().items():
             assert known.get(dot, record) == record
-        world.network.unblock(ways)
+        world.network.unblock(WAYS)
         await world.heal()
         await world.converge()
         assert anna.disk.tree().keys() == berta.disk.tree().keys() == {"f", "g"}
@@ -267,10 +257,7 @@ def test_directory_that_is_removed_as_soon_as_it_is_made_does_not_part_the_trees
     """Seed 711: it was noted as deleted, and neither published nor shown again."""
 
     async def story(world: World) -> None:
-        anna, berta = world.add_machine("anna"), world.add_machine("berta")
-        await world.share(anna)
-        await world.join(berta)
-        await world.converge()
+        anna, berta = await two_that_share(world)
 
         def remove(path: str) -> None:
             berta.disk.remove_directory(path)
