@@ -2,11 +2,14 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pdrive.engine.settle import Settler
+from p2pdrive.engine.tasks import Settled
 from tests.engine.world import World
 
 
@@ -212,3 +215,22 @@ async def test_a_deep_tree_that_a_person_removes_is_gone_elsewhere_at_once(
     anna.look("a")
     await world.until(lambda: not berta.tree(), "the tree is gone")
     assert trio.current_time() - began < 0.3
+
+
+async def test_a_directory_that_a_person_removes_with_all_in_it_is_not_to_be_made_again(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was in it is published as deleted just before it, so nothing there lives any more."""
+    anna, _berta = await world.sharing("anna", "berta", files={"d/x": "1", "d/e/y": "2"})
+    settle, planned = Settler.settle, []
+
+    def watched(settler: Settler, named: Sequence[str]) -> Settled:
+        settled = settle(settler, named)
+        planned.extend(task.path for task in settled.tasks if task.content.live)
+        return settled
+
+    monkeypatch.setattr(Settler, "settle", watched)
+    shutil.rmtree(anna.root / "d")
+    anna.look()
+    assert await world.converge() == {}
+    assert planned == []
