@@ -79,13 +79,17 @@ def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothi
     run_simulated(lambda: within_world(1, story), 1)
 
 
-def test_edit_after_a_kill_that_left_a_losing_version_aside_replaces_what_was_there_and_not_that() -> None:
+@pytest.mark.parametrize("seed", range(8))
+def test_edit_after_a_kill_that_left_a_losing_version_aside_replaces_what_was_there_and_not_that(
+    seed: int,
+) -> None:
     """Seed 2724184641: it was taken for an edit of the losing version, whose copy was then removed."""
 
     async def story(world: World) -> None:
         anna, berta = await killed_as_its_version_lost(world, "after", "publish")
         assert berta.disk.read("f") == b"later, so it wins"
         write(berta, "f", b"an edit of that")
+        berta.slow = 10.0
         await berta.start()
         await world.heal()
         await world.converge()
@@ -93,7 +97,7 @@ def test_edit_after_a_kill_that_left_a_losing_version_aside_replaces_what_was_th
         assert shown >= {b"earlier, so it loses", b"an edit of that"}
         assert anna.disk.tree() == berta.disk.tree()
 
-    run_simulated(lambda: within_world(1, story), 1)
+    run_simulated(lambda: within_world(seed, story), seed)
 
 
 @pytest.mark.parametrize("seed", range(6))
