@@ -93,6 +93,13 @@ def is_superseded(machine: Any, path: str, root: bytes) -> bool:
         )
 
 
+def is_head(machine: Any, path: str, root: bytes) -> bool:
+    """Whether the log has that content as a head of ``path``."""
+    with reading(machine) as connection:
+        heads = Registers(connection).heads(path) if connection is not None else ()
+        return any(head.content.root == root for head in heads)
+
+
 def files_in(tree: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of a ``disk.tree()`` and their bytes."""
     return {path: shown[1] for path, shown in tree.items() if shown[0] == "file"}

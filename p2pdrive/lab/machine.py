@@ -3,7 +3,7 @@
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,11 +69,15 @@ class Ambush:
 
 @dataclass(frozen=True)
 class Backup:
-    """A folder and its ``.p2pdrive``, as they once were; ``gone`` is what persons had taken away there."""
+    """A folder and its ``.p2pdrive``, as they once were.
+
+    ``gone`` are the paths that persons had taken away there, ``put_away`` is what a viewer had replaced.
+    """
 
     disk: object
     state: Path
     gone: frozenset[str]
+    put_away: Mapping[bytes, int]
 
 
 class Machine:
@@ -293,8 +297,10 @@ class Machine:
         if not kept.exists():
             state = self.state / STATE_DIRECTORY
             shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*-shm"))
-        gone = frozenset(self.world.oracle.gone.get(self.name, ()))
-        self.backup = Backup(self.disk.snapshot(), kept, gone)
+        oracle = self.world.oracle
+        gone = frozenset(oracle.gone.get(self.name, ()))
+        put_away = dict(oracle.put_away.get(self.name, {}))
+        self.backup = Backup(self.disk.snapshot(), kept, gone, put_away)
         return self.backup
 
     def put_back(self, backup: "Backup") -> None:
@@ -312,7 +318,8 @@ class Machine:
         shutil.rmtree(self.state / STATE_DIRECTORY)
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()
-        self.world.oracle.restored(self.name, before, self.disk.tree(), backup.gone)
+        after = self.disk.tree()
+        self.world.oracle.restored(self.name, before, after, backup.gone, backup.put_away)
         done.set()
 
     def unmount(self) -> None:

@@ -15,6 +15,7 @@ from p2pdrive.lab.evidence import (
     entries_of,
     files_in,
     ignore_of,
+    is_head,
     is_superseded,
     original_of,
     readable,
@@ -45,6 +46,7 @@ class Oracle:
         self.gone: dict[str, set[str]] = {}  # machine → paths that persons took away there, with their inside
         self.made: dict[str, dict[str, bytes]] = {}  # machine → path → what a person put there last
         self.origins: dict[tuple[str, str], str] = {}  # (machine, path) → whence it came with its directory
+        self.put_away: dict[str, dict[bytes, int]] = {}  # viewer → what of others it replaced, when
         self.arrived: set[str] = set()  # paths that a rename put things under which nobody listed
         self.changed: set[str] = set()  # paths whose mode or time a person changed
         self.unscanned: dict[tuple[str, str], bytes] = {}  # (machine, path) → what was written there last
@@ -72,7 +74,8 @@ class Oracle:
         self.changed.add(original_of(path))
         story = self._story(data, f"{path} on {machine}, event {number}")
         if data != replaced:
-            story.written, story.writer = number, machine
+            if not self._is_adopted(machine, path, data):
+                story.written, story.writer = number, machine
             if machine in self.adopting and self.places.get((path, data), Place()).arrivals:
                 self._forgive(data, number, "it may be an older version, brought along")
             self._arrive(path, data)
@@ -197,10 +200,18 @@ class Oracle:
             elif now is not None and now[0] == "link":
                 self.targets.add(now[1])
 
-    def restored(self, machine: str, before: Tree, after: Tree, gone: Iterable[str] = ()) -> None:
+    def restored(
+        self,
+        machine: str,
+        before: Tree,
+        after: Tree,
+        gone: Iterable[str] = (),
+        put_away: Mapping[bytes, int] | None = None,
+    ) -> None:
         """A backup was put back, folder and state (or a copied folder arrived); the node does not run yet.
 
-        ``gone`` is what persons took away before it was made: a node may find that only here.
+        ``gone`` is what persons took away before it was made: a node may find that only here. ``put_away`` is
+        what a viewer replaced in it: the business of all, in the folder of a member that may write.
         """
         number = self._next()
         self.restores[machine] = self.restores.get(machine, 0) + 1
@@ -211,6 +222,10 @@ class Oracle:
             story = self._story(data, f"{path} on {machine}, put back")
             story.kept = number
             self._arrive(path, data)
+        if not self._is_viewer(machine):
+            for data, when in (put_away or {}).items():
+                if data not in there.values() and self.stories[data].written < when:
+                    self.stories[data].replaced = number
         for key in [key for key in self.unscanned if key[0] == machine]:
             del self.unscanned[key]
         mine = self._made(machine)
@@ -346,6 +361,14 @@ class Oracle:
         for key in [key for key in self.unscanned if key[0] == machine and _within(key[1], path)]:
             del self.unscanned[key]
 
+    def _is_adopted(self, machine: str, path: str, data: bytes) -> bool:
+        """Whether another version that is about to be shown there says the same: the two count as one."""
+        if self.world is None:
+            return False
+        one, root = self._machine(machine), root_of(data)
+        shown = entries_of(one).get(path)
+        return is_head(one, path, root) and (shown is None or shown.content.root != root)
+
     def _take_away(self, machine: str, path: str, data: bytes, number: int) -> None:
         story = self._story(data, f"{path} on {machine}, seen there")
         for key in [key for key, there in self.unscanned.items() if key[0] == machine and there == data]:
@@ -353,6 +376,8 @@ class Oracle:
         viewer = self._is_viewer(machine)  # what it does with others' files is nobody else's business
         if not viewer or story.writer == machine:
             story.replaced = number
+        else:
+            self.put_away.setdefault(machine, {})[data] = number
         if not viewer and machine not in self.adopting:
             self.places.setdefault((path, data), Place()).removals.append(Removal(machine, number))
 

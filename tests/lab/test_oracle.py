@@ -243,3 +243,43 @@ def test_what_others_have_recorded_is_not_excused_when_a_backup_is_put_back() ->
         assert not world.oracle.stories[b"one"].may_be_missing
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_what_a_viewer_replaced_is_replaced_once_its_folder_is_put_over_an_editors() -> None:
+    async def story(world: World) -> None:
+        world.add_machine("anna")
+        world.add_machine("berta", "viewer")
+        oracle = world.oracle
+        for name in ("a", "b"):
+            oracle.wrote("anna", name, name.encode(), None)
+        for name in ("a", "b"):
+            oracle.wrote("berta", name, b"new", name.encode())
+        assert standing(oracle) == {b"a", b"b", b"new"}
+        put_away = dict(oracle.put_away["berta"])
+        oracle.wrote("anna", "c", b"b", None)
+        oracle.restored("anna", {}, {"a": file(b"new")}, put_away=put_away)
+        assert not oracle.stories[b"a"].must_be_readable
+        assert oracle.stories[b"b"].replaced == 0
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_what_another_version_says_that_is_about_to_be_shown_is_not_written_twice() -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+        write(anna, "f", b"zero")
+        await world.converge()
+        berta.disk.hold_open("f")
+        write(anna, "f", b"one")
+        first = world.oracle.stories[b"one"].written
+        await trio.sleep(3)
+        write(berta, "f", b"one")
+        assert world.oracle.stories[b"one"].written == first
+        delete(anna, "f")
+        write(anna, "f", b"one")
+        assert world.oracle.stories[b"one"].written > first
+
+    run_simulated(lambda: within_world(1, story), 1)
