@@ -29,11 +29,16 @@ from p2pdrive.lab.scenario import plan, run
         20280,
         20357,
         20410,
+        590126418,
+        932589843,
+        1219930622,
         1349064444,
         1770769041,
-        3422723606,
         2724184641,
+        2922687981,
+        3422723606,
         3763238119,
+        4279279513,
     ],
 )
 def test_seed_that_found_a_bug_keeps_all_promises(seed: int) -> None:

@@ -35,6 +35,11 @@ def test_cases_have_conflicts_and_renames_into_directories() -> None:
     assert {len(papers) for papers in ended} == {2, 3}
 
 
+@pytest.mark.parametrize("seed", ["218287255 14557", "772 28251"])
+def test_case_that_found_a_bug_keeps_all_promises(seed: str) -> None:
+    assert try_case(seed)
+
+
 def caught(seed: int) -> str:
     """Which promise is broken first."""
     failure = try_planner(seed, cases=400).failure
