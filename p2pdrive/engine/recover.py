@@ -100,9 +100,9 @@ def _note_successor(replica: Replica, displaced: Displaced, path: str) -> None:
         return  # it is being edited
     replica.store.add(observer.owned)
     replica.store.flush()
-    if replica.files.sync_files(observer.files):  # durable before the index says so
-        return
-    replica.files.sync_directories(observer.directories)
+    files, directories = observer.files, observer.directories  # durable before the index says so
+    if replica.files.sync_files(files) or replica.files.sync_directories(directories):
+        return  # it is being moved
     with replica.writing() as log:
         entry = log.entries.get(path)
         covered: Vector = entry.vector if entry is not None and entry.view is None else {}

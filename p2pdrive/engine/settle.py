@@ -43,12 +43,7 @@ class Settler:
         if observer.owned:
             self._replica.store.add(observer.owned)
             self._replica.store.flush()
-        # What a program wrote and never synced may be lost at a power cut; and what the log says of it would
-        # be taken for undone by the person.
-        moved = set(self._replica.files.sync_files(observer.files))
-        settled.again += moved
-        observed = [seen for seen in observed if seen.path not in moved]
-        self._replica.files.sync_directories(observer.directories)
+        observed = self._make_durable(observed, observer, settled)
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
@@ -95,6 +90,22 @@ class Settler:
         if ignored:
             self._pass_over(ignored, settled)
         return list(found.values())
+
+    def _make_durable(
+        self, observed: Sequence[Observed], observer: Observer, settled: Settled
+    ) -> list[Observed]:
+        """What a program wrote and never synced may be lost at a power cut; and what the log says of it would
+        be taken for undone by the person. What is elsewhere by now is looked at again."""
+        passed = {*self._replica.files.sync_files(observer.files)}
+        parents = {*self._replica.files.sync_directories(observer.directories)}
+        moved: set[str] = set()
+        for seen in observed:
+            if seen.path in passed or (seen.content.live and paths.parent(seen.path) in parents):
+                moved.add(seen.path)
+                if seen.moved is not None:
+                    moved.add(seen.moved.path)
+        settled.again += sorted(moved)
+        return [seen for seen in observed if seen.path not in moved]
 
     def _is_hidden(self, path: str, entry: Entry | None, log: Log) -> bool:
         """Whether the rules hide what is shown at ``path``, or else what its heads say."""

@@ -93,8 +93,7 @@ class Shower:
         for task in ordered:
             if task.path not in failed:
                 run.carry_out(task)
-        self._files.sync_files(run.altered)
-        self._files.sync_directories(run.directories)
+        self._make_durable(run)
         try:
             self._retire(run)
             self._replica.store.flush()
@@ -112,6 +111,14 @@ class Shower:
         for retired in run.retired:
             self._files.discard(retired.name)
         return run.shown
+
+    def _make_durable(self, run: "_Run") -> None:
+        """What was shown may have been moved with its directory since, and be noted where it was."""
+        moved = self._files.sync_files(run.altered)
+        gone = {*self._files.sync_directories(run.directories)}
+        shown = (change.path for change in run.changes if change.stat is not None)
+        if moved or any(paths.parent(path) in gone for path in shown):
+            self._files.sync_all()
 
     def _retire(self, run: "_Run") -> None:
         """Move the blocks of displaced versions into packs, but those that other files still hold."""

@@ -225,8 +225,14 @@ class Files(Protocol):
         (any more): what was there may be elsewhere now, and not durable.
         """
 
-    def sync_directories(self, paths: Iterable[str]) -> None:
-        """Make the names in these directories durable: before the index says so. Absent ones are fine."""
+    def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
+        """Make the names in these directories durable: before the index says so.
+
+        Returns those that were passed over, as there is no directory (any more), like ``sync_files``.
+        """
+
+    def sync_all(self) -> None:
+        """Make all in the folder durable, wherever it is by now. That may take its time."""
 
     def close(self) -> None:
         """Let the root go."""

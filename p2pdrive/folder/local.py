@@ -219,7 +219,7 @@ class LocalFiles:
         """See ``Files``. One sync of the file system is cheaper than many of files, and dearer than few."""
         names = list(names)
         with _Guard(self, TEMPORARY_PATH, NotWritable):
-            if self._sync_all(len(names)):
+            if self._synced_at_once(len(names)):
                 return
             for name in names:
                 with self._temporary.reading(name) as handle:
@@ -228,7 +228,7 @@ class LocalFiles:
     def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
         """See ``Files``."""
         left = list(paths)
-        if self._sync_all(len(left)):
+        if self._synced_at_once(len(left)):
             return ()
         for path in list(left):
             with suppress(Changed, Unreadable), self.open(path) as handle, _Guard(self, path, NotWritable):
@@ -236,18 +236,28 @@ class LocalFiles:
                 left.remove(path)
         return left
 
-    def sync_directories(self, paths: Iterable[str]) -> None:
+    def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
         """See ``Files``."""
-        paths = list(paths)
-        if self._sync_all(len(paths)):
-            return
-        for path in paths:
+        left = list(paths)
+        if self._synced_at_once(len(left)):
+            return ()
+        for path in list(left):
             with suppress(Changed), self._guard_directory(path, NotWritable):
                 fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
                 try:
                     os.fsync(fd)
                 finally:
                     os.close(fd)
+                left.remove(path)
+        return left
+
+    def sync_all(self) -> None:
+        """See ``Files``."""
+        with _Guard(self, "", NotWritable):
+            if self._calls.sync_all:
+                self._calls.sync_file_system(self._root)
+            else:
+                os.sync()
 
     def close(self) -> None:
         """See ``Files``."""
@@ -255,12 +265,11 @@ class LocalFiles:
         os.close(self._root)
 
     # --- how -------------------------------------------------------------------------------------
-    def _sync_all(self, count: int) -> bool:
+    def _synced_at_once(self, count: int) -> bool:
         """Sync the whole file system if that is cheaper than to sync ``count`` things; whether it did."""
         if not self._calls.sync_all or count <= SYNC_EACH_MAX:
             return False
-        with _Guard(self, "", NotWritable):
-            self._calls.sync_file_system(self._root)
+        self.sync_all()
         return True
 
     def _replace_by_copy(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:

@@ -245,14 +245,22 @@ class SimulatedFiles:
                     left.remove(path)
         return left
 
-    def sync_directories(self, paths: Iterable[str]) -> None:
+    def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
         """See ``Files``."""
-        for path in paths:
+        left = list(paths)
+        for path in list(left):
             with suppress(Changed), self._directory_operation("sync_directories", path, NotWritable):
                 directory = self._found(path)
                 if not isinstance(directory, Directory):
                     raise os_error(errno.ENOTDIR)
                 self._volume.sync_directories([directory])
+                left.remove(path)
+        return left
+
+    def sync_all(self) -> None:
+        """See ``Files``."""
+        with self._directory_operation("sync_all", "", NotWritable):
+            self._volume.sync_all()
 
     def close(self) -> None:
         """See ``Files``."""

@@ -1,10 +1,12 @@
 """A kill between two steps that belong together; each was a bug that the simulated world found."""
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
 import trio
 
+from p2pdrive.lab.evidence import entries_of, files_in
 from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.network import Quality
@@ -39,6 +41,13 @@ def versions(machine: Machine, path: str) -> list[Record]:
 def delete(machine: Machine, path: str) -> None:
     machine.world.oracle.deleted(machine.name, path, machine.disk.read(path))
     machine.disk.delete(path)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for it by the virtual clock, a minute at most."""
+    with trio.fail_after(60):
+        while not condition():  # noqa: ASYNC110 - nothing tells
+            await trio.sleep(0.001)
 
 
 async def killed_as_its_version_lost(world: World, when: str, step: str) -> tuple[Machine, Machine]:
@@ -200,6 +209,61 @@ def test_power_cut_after_a_file_was_renamed_just_before_it_was_synced_leaves_wha
         await world.heal()
         await world.converge()
         assert [shown[1] for shown in berta.disk.tree().values()] == [b"what anna wrote"]
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_power_cut_after_a_directory_was_renamed_just_before_it_was_synced_leaves_what_was_recorded(
+    seed: int,
+) -> None:
+    """Its file was recorded where it had been, with no durable name, and published as deleted."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+
+        def rename(path: str) -> None:
+            if path == "d":
+                anna.disk.rename(path, "renamed")
+                world.oracle.renamed("anna", path, "renamed")
+
+        anna.disk.make_directory("d")
+        write(anna, "d/f", b"what anna wrote")
+        anna.ambushes += [Ambush("before", "sync_directories", count, rename) for count in (0, 1)]
+        await until(lambda: versions(anna, "d/f") or versions(anna, "renamed/f"))
+        anna.power_loss()
+        await world.heal()
+        await world.converge()
+        assert b"what anna wrote" in files_in(berta.disk.tree()).values()
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_power_cut_after_a_directory_was_renamed_as_something_was_shown_in_it_deletes_nothing(
+    seed: int,
+) -> None:
+    """What was shown had no durable name, and was published as deleted."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        anna.disk.make_directory("d")
+        await world.converge()
+
+        def rename(path: str) -> None:
+            if path == "d":
+                berta.disk.rename(path, "renamed")
+                world.oracle.renamed("berta", path, "renamed")
+
+        berta.ambushes += [Ambush("before", "sync_directories", count, rename) for count in (0, 1)]
+        write(anna, "d/f", b"what anna wrote")
+        await until(lambda: entries_of(berta).keys() & {"d/f", "renamed/f"})
+        berta.power_loss()
+        await world.heal()
+        await world.converge()
+        assert b"what anna wrote" in files_in(anna.disk.tree()).values()
         assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(seed, story), seed)
