@@ -145,6 +145,10 @@ class Ledger:
         """The folder shows what the heads of ``path`` say."""
         self._marks[path] = None
 
+    def is_unshown(self, path: str) -> bool:
+        """Whether what the heads of ``path`` said before this run is still to be shown."""
+        return path in self._marked
+
     def mark_unshown(self, path: str, size: int) -> None:
         """``path`` is still to be shown: ``size`` bytes."""
         self._marks[path] = size

@@ -270,7 +270,8 @@ class _Run:
         if base is None and seen.content.live and (self._replica.adopting or self._has_arrived(seen)):
             past = self._past(seen)
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
-        return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past)
+        unshown = self._ledger.is_unshown(seen.path)
+        return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past, unshown)
 
     def _has_arrived(self, seen: Observed) -> bool:
         """Whether it is the very file that we were about to show here when we were stopped."""

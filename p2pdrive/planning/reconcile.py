@@ -28,6 +28,7 @@ class Situation(NamedTuple):
 
     ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is given only while a folder is being
     adopted (after a join, a restore or a copy): the vector of the version that ``disk`` equals, if any.
+    ``unshown``: what the heads say is still to be shown, be it a time alone.
     """
 
     path: str
@@ -37,6 +38,7 @@ class Situation(NamedTuple):
     disk: Content
     may_write: bool
     past: Mapping[bytes, int] | None = None
+    unshown: bool = False
 
 
 class Publish(NamedTuple):
@@ -117,7 +119,7 @@ def _remote(now: Situation, base: Base | None) -> Action | None:
     if base.content.identity != content.identity:
         return _show(now)
     known = now.base is not None and dict(base.seen) == dict(now.verdict.seen)
-    return None if known else _settle(now)
+    return None if known and not now.unshown else _settle(now)
 
 
 def _settle(now: Situation) -> Action:

@@ -341,3 +341,23 @@ def test_directory_that_is_removed_as_soon_as_it_is_made_does_not_part_the_trees
         assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_kill_before_a_file_that_was_brought_along_got_its_mode_does_not_leave_it_without() -> None:
+    """Seed 3235800698: it was noted as what the heads say, and looked at as such ever after."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        write(anna, "f", b"the same")
+        write(berta, "f", b"the same")
+        berta.disk.chmod("f", executable=True)
+        world.oracle.chmodded("berta", "f")
+        await world.join(berta)
+        berta.ambushes.append(Ambush("before", "set_metadata", 0, lambda _path: berta.kill()))
+        await until(lambda: not berta.alive)
+        await berta.start()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
