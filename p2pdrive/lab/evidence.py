@@ -58,6 +58,13 @@ def entries_of(machine: Any) -> dict[str, Entry]:
         return {entry.path: entry for entry in every}
 
 
+def members_of(machine: Any) -> set[bytes]:
+    """The devices that are members, as far as its log says."""
+    with reading(machine) as connection:
+        rows = connection.execute("SELECT device FROM members") if connection is not None else ()
+        return {device for (device,) in rows}
+
+
 @lru_cache(4096)
 def manifest_of(data: bytes) -> Manifest:
     """How all members cut these bytes."""

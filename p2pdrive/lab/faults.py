@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from p2pdrive.lab.attacks import attack
+from p2pdrive.lab.evidence import members_of
 from p2pdrive.lab.network import Quality
 
 if TYPE_CHECKING:
@@ -166,16 +167,21 @@ def _restore(scene: Scene) -> None:
     machine = scene.machine
     if machine.backup is None:
         _back_up(scene)
-    elif machine.mounted and _all_know_that_they_are_members(scene):
+    elif machine.mounted and _others_know_all_members(scene):
         machine.put_back(machine.backup)
         scene.lasts(machine.start)
 
 
-def _all_know_that_they_are_members(scene: Scene) -> bool:
+def _others_know_all_members(scene: Scene) -> bool:
     """Or else the only note that someone may join, or has joined, could be undone."""
+    machines = scene.world.machines
+    known = [
+        members_of(each) for each in machines if each is not scene.machine and not each.is_being_put_back
+    ]
     return all(
-        (machine.home.invite is None and machine.home.drive is None) or machine.home.is_member
-        for machine in scene.world.machines
+        machine.home.is_member and any(machine.identity.device in members for members in known)
+        for machine in machines
+        if machine.home.invite is not None or machine.home.drive is not None
     )
 
 
@@ -183,7 +189,7 @@ def _copy_folder(scene: Scene) -> None:
     """Another machine's folder, with its ``.p2pdrive``, is copied over the one here."""
     machine, source = scene.machine, scene.other()
     members = machine.home.drive is not None and source.home.drive is not None
-    if members and machine.mounted and source.mounted and _all_know_that_they_are_members(scene):
+    if members and machine.mounted and source.mounted and _others_know_all_members(scene):
         copied = source.back_up()
         machine.put_back(copied)
         scene.lasts(machine.start)

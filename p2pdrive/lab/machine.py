@@ -309,6 +309,11 @@ class Machine:
         self._is_put_back = trio.Event()
         self.world.nursery.start_soon(self._put_back, backup, self._is_put_back)
 
+    @property
+    def is_being_put_back(self) -> bool:
+        """Whether it is about to hold what a backup has."""
+        return not self._is_put_back.is_set()
+
     async def _put_back(self, backup: "Backup", done: trio.Event) -> None:
         if self.process is not None:
             await self.process.over.wait()

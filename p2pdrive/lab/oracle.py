@@ -47,6 +47,7 @@ class Oracle:
         self.made: dict[str, dict[str, bytes]] = {}  # machine → path → what a person put there last
         self.origins: dict[tuple[str, str], str] = {}  # (machine, path) → whence it came with its directory
         self.put_away: dict[str, dict[bytes, int]] = {}  # viewer → what of others it replaced, when
+        self.moved: set[tuple[str, str]] = set()  # (machine, what a person gave another name)
         self.arrived: set[str] = set()  # paths that a rename put things under which nobody listed
         self.changed: set[str] = set()  # paths whose mode or time a person changed
         self.unscanned: dict[tuple[str, str], bytes] = {}  # (machine, path) → what was written there last
@@ -108,6 +109,7 @@ class Oracle:
         number = self._next()
         if contents is None and self.world is not None:
             tree = self._machine(machine).disk.tree()
+            self.moved.add((machine, new))
             moved = {path: shown for path, shown in tree.items() if _within(path, new)}
             self._made(machine).update(dict.fromkeys(moved, b""))
             self.origins.update({(machine, path): old + path[len(new) :] for path in moved if path != new})
@@ -317,6 +319,11 @@ class Oracle:
         origin = self.origins.get((machine, path))
         others = self.gone.keys() - {machine}
         return origin is not None and any(self.took_away(other, origin) for other in others)
+
+    def may_have_moved(self, machine: str, path: str) -> bool:
+        """Whether a person renamed a directory above it: what the node did in there at that moment, it did at
+        the new place."""
+        return any((machine, above) in self.moved for above in paths.ancestors(path))
 
     def was_ignored(self, path: str) -> bool:
         """Whether any ignore rules that there ever were hid ``path``: what is done there may go unnoticed."""

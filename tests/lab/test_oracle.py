@@ -6,6 +6,7 @@ from random import Random
 import trio
 
 from p2pdrive.lab.evidence import content_of, entries_of, original_of, readable, root_of
+from p2pdrive.lab.faults import FAULTS, Scene
 from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.oracle import Oracle
 from p2pdrive.lab.scheduler import run_simulated
@@ -281,5 +282,24 @@ def test_what_another_version_says_that_is_about_to_be_shown_is_not_written_twic
         delete(anna, "f")
         write(anna, "f", b"one")
         assert world.oracle.stories[b"one"].written > first
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_only_note_that_someone_has_joined_is_not_undone() -> None:
+    """Nobody could know the member again: docs/architecture.md, Rollback."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta")
+        await world.share(anna)
+        restore, scene = FAULTS["restore"][0], Scene(world, anna, Random(1))
+        restore(scene)
+        assert anna.backup is not None
+        await world.join(berta)
+        restore(scene)
+        assert not anna.is_being_put_back
+        await world.converge()
+        restore(scene)
+        assert anna.is_being_put_back
 
     run_simulated(lambda: within_world(1, story), 1)

@@ -143,6 +143,7 @@ class BoundedCopies(Checker):
                 recovered = paths.name(path).startswith("recovered ")  # see engine/recover.py
                 known = touched or recovered or path in oracle.changed or path in oracle.excused
                 known = known or any(dot in self._files for dot in _others(record))
+                known = known or oracle.may_have_moved(author, path)
                 if not known and author not in oracle.restores:
                     self.fail(f"{author} published the conflict copy {path!r}, which nobody made a file")
 
