@@ -159,7 +159,6 @@ class Drive:
             if "" in named:
                 await self._look_into("")
                 self.scanned = True
-                await self._offload(self.replica.looked_at_all)
                 if adopting and self.exchange.caught_up is knowledge:
                     await self._offload(self.replica.adopted)
             else:

@@ -39,6 +39,12 @@ class Observed(NamedTuple):
     moved: Entry | None = None
 
 
+def describes(entry: Entry, seen: Observed) -> bool:
+    """Whether ``entry`` is of what was seen, and not of another file or thing that was there before."""
+    inode = seen.stat.inode if seen.stat is not None else 0
+    return (entry.inode, entry.content.identity) == (inode, seen.content.identity)
+
+
 def unchanged(entry: Entry, stat: Stat) -> bool:
     """Whether the path is for certain what the entry says. Times of the same grain prove nothing."""
     content = entry.content
@@ -91,8 +97,8 @@ class Observer:
         seen = self._look(path, entry)
         if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
-        inode = seen.stat.inode if seen.stat is not None else 0
-        if seen.manifest is not None or inode != (entry.inode if entry is not None else 0):
+        known = describes(entry, seen) if entry is not None else seen.stat is None
+        if seen.manifest is not None or not known:
             self.directories.add(paths.parent(path))  # an equal inode may be a new file with an old number
         if seen.moved is not None:
             self.directories.add(paths.parent(seen.moved.path))

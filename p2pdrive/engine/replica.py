@@ -1,7 +1,7 @@
 """What this node has on disk of one drive: the folder, its index, its blocks, its log."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefu
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Frontier, Log
-from p2pdrive.index.arriving import Arriving
 from p2pdrive.index.database import Database
 from p2pdrive.index.entries import Entries
 from p2pdrive.limits import PLAN_PATHS_MAX
@@ -57,8 +56,6 @@ class Replica:
             self._former = dict(marks)
             self._claim(marks)
             self.adopting = bool(self._meta("adopting"))
-            with self.database.read() as connection:
-                self.arrived: Mapping[str, int] = Arriving(connection).all()
             self.ignore = Ignore.load(self.files)
             opened.pop_all()
 
@@ -112,13 +109,6 @@ class Replica:
         """The folder has been scanned whole since it was joined, restored or copied."""
         self._set_meta("adopting", 0)
         self.adopting = False
-
-    def looked_at_all(self) -> None:
-        """The folder has been scanned whole since the drive was opened."""
-        arrived, self.arrived = self.arrived, {}
-        if arrived:
-            with self.database.transaction() as connection:
-                Arriving(connection).drop(arrived)
 
     def marks(self, log: Log) -> Frontier:
         """Our own actors' frontier, for the home to remember outside the folder; that of former ones too, as

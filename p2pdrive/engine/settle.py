@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.ledger import Ledger
-from p2pdrive.engine.observe import Observed, Observer
+from p2pdrive.engine.observe import Observed, Observer, describes
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.errors import Changed, RootMissing, WorldError
-from p2pdrive.folder.files import FileKind
+from p2pdrive.folder.files import FileKind, Files
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -54,7 +54,7 @@ class Settler:
                 run.recognise(seen)
             for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
                 run.settle(seen)
-            marks = ledger.finish()
+            marks = ledger.finish({*settled.again, *(problem.path for problem in settled.problems)})
             settled.published = pen.written
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
@@ -96,11 +96,12 @@ class Settler:
     ) -> list[Observed]:
         """What a program wrote and never synced may be lost at a power cut; and what the log says of it would
         be taken for undone by the person. What is elsewhere by now is looked at again."""
-        passed = {*self._replica.files.sync_files(observer.files)}
-        parents = {*self._replica.files.sync_directories(observer.directories)}
+        files = self._replica.files
+        passed, parents = {*files.sync_files(observer.files)}, {*files.sync_directories(observer.directories)}
         moved: set[str] = set()
         for seen in observed:
-            if seen.path in passed or (seen.content.live and paths.parent(seen.path) in parents):
+            unsynced = seen.path in passed and not (seen.moved is not None and _is_there(files, seen))
+            if unsynced or (seen.content.live and paths.parent(seen.path) in parents):
                 moved.add(seen.path)
                 if seen.moved is not None:
                     moved.add(seen.moved.path)
@@ -216,6 +217,9 @@ class _Run:
         return self._replica.shows_inside(self._ledger.log, seen.path)
 
     def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
+        if entry is not None and not describes(entry, seen) and self._ledger.arrival(seen) is not None:
+            self._ledger.forget(seen.path)  # it is of what was there before
+            entry = None
         now = self._situation(seen, entry)
         action = reconcile(now)
         published = isinstance(action, Publish)
@@ -266,16 +270,14 @@ class _Run:
 
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:
         base = Base(entry.content, entry.vector) if entry is not None else None
-        past = None
-        if base is None and seen.content.live and (self._replica.adopting or self._has_arrived(seen)):
+        past: Vector | None = None
+        if base is None and (arrival := self._ledger.arrival(seen)) is not None:
+            past = arrival.seen
+        elif base is None and seen.content.live and self._replica.adopting:
             past = self._past(seen)
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         unshown = self._ledger.is_unshown(seen.path)
         return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past, unshown)
-
-    def _has_arrived(self, seen: Observed) -> bool:
-        """Whether it is the very file that we were about to show here when we were stopped."""
-        return seen.stat is not None and self._replica.arrived.get(seen.path) == seen.stat.inode
 
     def _past(self, seen: Observed) -> Vector | None:
         """The version that a file brought along with the folder equals; the copy of a loser is older than
@@ -319,3 +321,9 @@ class _Run:
             keep=keep,
         )
         self._settled.tasks.append(task)
+
+
+def _is_there(files: Files, seen: Observed) -> bool:
+    """Whether it only cannot be opened, which a file that was renamed need not."""
+    stat = files.stat(seen.path)
+    return stat is not None and seen.stat is not None and stat.inode == seen.stat.inode

@@ -19,7 +19,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
-from p2pdrive.index.arriving import Arriving
+from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.limits import BLOCK_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
@@ -87,6 +87,7 @@ class Shower:
         gathered = {task.path: temporary_name(task) for task in ordered if needs_bytes(task)}
         failed = {task.path for task in ordered if task.path in gathered and not run.finish(task)}
         self._files.sync_temporaries(name for path, name in gathered.items() if path not in failed)
+        run.expect(task for task in ordered if task.path not in failed)
         if run.arriving:
             with self._replica.writing() as log:
                 Arriving(log.connection).put(run.arriving)
@@ -101,7 +102,7 @@ class Shower:
             run.retired = []  # they stay displaced; the next start finds a place for them
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
-            Arriving(log.connection).drop(run.arriving)
+            Arriving(log.connection).drop(run.shown.done)
             log.entries.take_off_unshown(run.marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
         now = self._replica.services.now_ns()
@@ -155,7 +156,8 @@ class _Run:
         self.directories: set[str] = set()
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
-        self.arriving: dict[str, int] = {}  # path → inode, where nothing is displaced
+        self.arriving: list[Arrival] = []  # where nothing is displaced
+        self._inodes: dict[str, int] = {}  # of finished temporaries, by path
         self._parents = {""}
 
     def finish(self, task: Task) -> bool:
@@ -165,8 +167,18 @@ class _Run:
     def _finish(self, task: Task) -> None:
         content, name = task.content, temporary_name(task)
         stat = self._files.finish_temporary(name, content.mtime_ns, content.executable)
-        if task.view is None and (task.expected is None or task.keep is not None):
-            self.arriving[task.path] = stat.inode
+        self._inodes[task.path] = stat.inode
+
+    def expect(self, tasks: Iterable[Task]) -> None:
+        """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
+        for task in filter(_displaces_nothing, tasks):
+            inode = self._inodes.get(task.path, 0)
+            if task.moved_from:
+                source = self._files.stat(task.moved_from)
+                if source is None:
+                    continue
+                inode = source.inode
+            self.arriving.append(Arrival(task.path, task.content, task.seen, inode))
 
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""
@@ -345,6 +357,13 @@ def _order(task: Task) -> tuple[int, bytes]:
     if task.content.kind is Kind.DIRECTORY:
         return (0, key)
     return (1 if task.moved_from else 2, key)
+
+
+def _displaces_nothing(task: Task) -> bool:
+    """Whether no displaced file will tell that it was shown."""
+    if task.view is not None or not task.content.live or _same_bytes(task):
+        return False
+    return task.expected is None or task.keep is not None or task.expected.kind is FileKind.DIRECTORY
 
 
 def _same_bytes(task: Task) -> bool:

@@ -221,14 +221,15 @@ class Files(Protocol):
     def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
         """Make bytes, times and modes of these files durable: before anyone hears of them.
 
-        The program that wrote them may not have. Returns those that were passed over, as there is no file
-        (any more): what was there may be elsewhere now, and not durable.
+        The program that wrote them may not have. Returns those that were passed over, as they cannot be read
+        or there is no file (any more): what was there may be elsewhere now, and not durable.
         """
 
     def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
         """Make the names in these directories durable: before the index says so.
 
-        Returns those that were passed over, as there is no directory (any more), like ``sync_files``.
+        Of one that is gone that is made durable: the nearest above it is synced. Returns those that were
+        passed over, as there is no directory (any more), like ``sync_files``.
         """
 
     def sync_all(self) -> None:

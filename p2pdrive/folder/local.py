@@ -241,15 +241,7 @@ class LocalFiles:
         left = list(paths)
         if self._synced_at_once(len(left)):
             return ()
-        for path in list(left):
-            with suppress(Changed), self._guard_directory(path, NotWritable):
-                fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
-                left.remove(path)
-        return left
+        return [path for path in left if not self._sync_directory(path)]
 
     def sync_all(self) -> None:
         """See ``Files``."""
@@ -265,6 +257,25 @@ class LocalFiles:
         os.close(self._root)
 
     # --- how -------------------------------------------------------------------------------------
+    def _sync_directory(self, path: str) -> bool:
+        """Sync it, or the nearest above it where it is gone; whether it was there."""
+        try:
+            with self._guard_directory(path, NotWritable):
+                try:
+                    fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
+                except PermissionError:  # it may be entered, and not listed
+                    self.sync_all()
+                    return True
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+        except Changed:
+            if path:
+                self._sync_directory(parent(path))
+            return False
+        return True
+
     def _synced_at_once(self, count: int) -> bool:
         """Sync the whole file system if that is cheaper than to sync ``count`` things; whether it did."""
         if not self._calls.sync_all or count <= SYNC_EACH_MAX:

@@ -61,4 +61,12 @@ FIRST = (
 #: Files that were about to get their names when the node was stopped.
 SECOND = ("CREATE TABLE arriving (key BLOB PRIMARY KEY, inode INTEGER NOT NULL) WITHOUT ROWID",)
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND)
+#: With them their contents and what these stand for; and other things than files.
+THIRD = (
+    "DROP TABLE arriving",
+    """CREATE TABLE arriving (
+        key BLOB PRIMARY KEY, kind INTEGER NOT NULL, root BLOB NOT NULL, blocks INTEGER NOT NULL,
+        target TEXT NOT NULL, vector BLOB NOT NULL, inode INTEGER NOT NULL) WITHOUT ROWID""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD)

@@ -23,7 +23,7 @@ from p2pdrive.lab.inodes import MAY_ALL, MAY_NOTHING, Directory, File, Inode, Li
 from p2pdrive.lab.opened import Opened, Operation, root_missing
 from p2pdrive.lab.safe_steps import Place, SafeSteps
 from p2pdrive.limits import TARGET_BYTES_MAX
-from p2pdrive.model.paths import refusal
+from p2pdrive.model.paths import parent, refusal
 
 
 class SimulatedFiles:
@@ -247,15 +247,7 @@ class SimulatedFiles:
 
     def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
         """See ``Files``."""
-        left = list(paths)
-        for path in list(left):
-            with suppress(Changed), self._directory_operation("sync_directories", path, NotWritable):
-                directory = self._found(path)
-                if not isinstance(directory, Directory):
-                    raise os_error(errno.ENOTDIR)
-                self._volume.sync_directories([directory])
-                left.remove(path)
-        return left
+        return [path for path in paths if not self._sync_directory(path)]
 
     def sync_all(self) -> None:
         """See ``Files``."""
@@ -266,6 +258,19 @@ class SimulatedFiles:
         """See ``Files``."""
 
     # --- how -------------------------------------------------------------------------------------
+    def _sync_directory(self, path: str) -> bool:
+        try:
+            with self._directory_operation("sync_directories", path, NotWritable):
+                directory = self._found(path)
+                if not isinstance(directory, Directory):
+                    raise os_error(errno.ENOTDIR)
+                self._volume.sync_directories([directory])
+        except Changed:
+            if path:
+                self._sync_directory(parent(path))
+            return False
+        return True
+
     def _operation(self, name: str, path: str, access: type[Unreadable | NotWritable]) -> Operation:
         """One at a path that a drive may have."""
         _check_path(path, access)

@@ -273,7 +273,7 @@ def test_directories_are_made_and_removed(files: Files, root: Path) -> None:
     assert not files.remove_directory("d")
     assert files.remove_directory("d/e")
     assert files.remove_directory("d/e")
-    assert list(files.sync_directories(["", "d", "gone"])) == ["gone"]
+    assert list(files.sync_directories(["", "d", "gone", "d/gone/too"])) == ["gone", "d/gone/too"]
     files.sync_all()
     (root / "f").touch()
     with pytest.raises(Changed):

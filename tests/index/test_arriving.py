@@ -1,20 +1,38 @@
-"""Files that are about to be shown, as the next start finds them."""
+"""What is about to be shown, as the next start finds it."""
 
 from pathlib import Path
 
-from p2pdrive.index.arriving import Arriving
+from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.index.database import Database
+from p2pdrive.model.record import Content, Kind
+
+ACTOR = bytes(range(16))
 
 
 def test_what_was_arriving_is_known_until_it_is_dropped(tmp_path: Path) -> None:
     path = str(tmp_path / "index.db")
     database = Database(path)
+    file = Content(Kind.FILE, root=bytes(32), blocks=1)
+    link = Arrival("d/b", Content(Kind.SYMLINK, target="é"), {}, 0)
     with database.transaction() as connection:
-        Arriving(connection).put({"a": 1, "d/b": 2, "c": 3})
-        Arriving(connection).put({"a": 4})
+        assert Arriving(connection).among(["a"]) == {}
+        Arriving(connection).put([Arrival("a", file, {}, 1), link, Arrival("c", file, {}, 3)])
+        Arriving(connection).put([Arrival("a", file, {ACTOR: 2}, 4)])
         Arriving(connection).drop(["c", "none"])
     database.close()
     database = Database(path)
     with database.read() as connection:
-        assert Arriving(connection).all() == {"a": 4, "d/b": 2}
+        found = Arriving(connection).among(["a", "c", "d/b"])
+        assert found == {"a": Arrival("a", file, {ACTOR: 2}, 4), "d/b": link}
+        assert Arriving(connection).among(["c"]) == {}
     database.close()
+
+
+def test_only_what_arrived_and_is_unchanged_is_known_again() -> None:
+    file, other = (Content(Kind.FILE, root=bytes([number]) * 32, blocks=1) for number in (1, 2))
+    arrival = Arrival("f", file, {}, 7)
+    assert arrival.is_in(7, file)
+    assert not arrival.is_in(8, file)
+    assert not arrival.is_in(7, other)
+    link = Content(Kind.SYMLINK, target="there")
+    assert Arrival("l", link, {}, 0).is_in(7, link)
