@@ -10,6 +10,8 @@ from trio.testing import MockClock
 
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.tasks import Settled
+from p2pdrive.errors import Unreadable
+from p2pdrive.folder.local import LocalFiles
 from tests.engine.world import World
 
 
@@ -108,6 +110,26 @@ async def test_an_edit_just_before_its_file_is_renamed(world: World, autojump_cl
     await world.converge()
     assert not anna.before
     assert berta.files() == {"old.txt": "edited", "new.txt": "text"}
+
+
+async def test_a_renamed_file_that_cannot_be_opened_is_known_under_its_new_name(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"old.txt": "text"})
+    os.utime(anna.root / "old.txt", (10**9, 10**9))
+    anna.look()
+    await world.converge()
+    opened = LocalFiles.open
+
+    def closed(files: LocalFiles, path: str) -> object:
+        if path == "new.txt":
+            raise Unreadable("new.txt: may not be read")
+        return opened(files, path)
+
+    monkeypatch.setattr(LocalFiles, "open", closed)
+    anna.rename("old.txt", "new.txt")
+    await world.converge()
+    assert berta.files() == {"new.txt": "text"}
 
 
 async def test_an_edit_just_before_its_times_are_set(world: World, autojump_clock: MockClock) -> None:

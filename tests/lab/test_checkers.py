@@ -12,18 +12,12 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Crash
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.problem import Problem
+from tests.lab.deeds import write
 
 Plant = Callable[[World], None]
 
 #: Virtual seconds in which a node notices, records and announces.
 NOTICED = 5.0
-
-
-def write(machine: Machine, path: str, data: bytes) -> None:
-    """As a person does, with the oracle watching."""
-    replaced = machine.disk.read(path) if machine.disk.exists(path) else None
-    machine.disk.write(path, data)
-    machine.world.oracle.wrote(machine.name, path, data, replaced)
 
 
 async def shared(world: World) -> tuple[Machine, Machine]:

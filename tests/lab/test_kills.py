@@ -1,53 +1,13 @@
 """A kill between two steps that belong together; each was a bug that the simulated world found."""
 
-from collections.abc import Callable
-from random import Random
-
 import pytest
 import trio
 
-from p2pdrive.lab.evidence import entries_of, files_in
-from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.machine import Ambush, Machine
-from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from p2pdrive.model.record import Kind, Record
-
-WAYS = [("anna", "berta"), ("berta", "anna")]
-
-
-async def two_that_share(world: World) -> tuple[Machine, Machine]:
-    """Anna and berta, in sync."""
-    anna, berta = world.add_machine("anna"), world.add_machine("berta")
-    await world.share(anna)
-    await world.join(berta)
-    await world.converge()
-    return anna, berta
-
-
-def write(machine: Machine, path: str, data: bytes) -> None:
-    before = machine.disk.read(path) if machine.disk.exists(path) else None
-    machine.disk.write(path, data)
-    machine.world.oracle.wrote(machine.name, path, data, before)
-
-
-def versions(machine: Machine, path: str) -> list[Record]:
-    assert machine.drive is not None
-    with machine.drive.replica.reading() as log:
-        return sorted(log.registers.versions(path), key=lambda record: (record.actor, record.seq))
-
-
-def delete(machine: Machine, path: str) -> None:
-    machine.world.oracle.deleted(machine.name, path, machine.disk.read(path))
-    machine.disk.delete(path)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for it by the virtual clock, a minute at most."""
-    with trio.fail_after(60):
-        while not condition():  # noqa: ASYNC110 - nothing tells
-            await trio.sleep(0.001)
+from p2pdrive.model.record import Kind
+from tests.lab.deeds import WAYS, delete, rename, two_that_share, until, versions, write
 
 
 async def killed_as_its_version_lost(world: World, when: str, step: str) -> tuple[Machine, Machine]:
@@ -144,157 +104,6 @@ def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_de
     run_simulated(lambda: within_world(seed, story), seed)
 
 
-@pytest.mark.parametrize("in_conflict", [False, True])
-@pytest.mark.parametrize("deleted", [False, True])
-def test_kill_after_a_file_was_shown_that_has_moved_on_meanwhile_makes_no_edit_of_it(
-    in_conflict: bool, deleted: bool
-) -> None:
-    """Where it displaced nothing: it came back after its deletion, or as a copy beside its next version."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        if in_conflict:
-            write(anna, "f", b"first")
-        await world.converge()
-        world.network.block(WAYS)
-        if in_conflict:
-            write(berta, "f", b"earlier, so it loses")
-            await trio.sleep(5)
-        write(anna, "f", Random(3).randbytes(3_900_000))
-        await trio.sleep(5)
-        world.network.set_quality("anna", "berta", Quality(0.01, 0.0, 1e5))
-        world.network.unblock(WAYS)
-        await trio.sleep(5)
-        berta.ambushes.append(Ambush("after", "publish", 0, lambda _: berta.kill()))
-        if deleted:
-            for path in list(anna.disk.tree()):
-                delete(anna, path)
-        else:
-            write(anna, "f", b"the next version")
-        await trio.sleep(100)
-        assert not berta.alive
-        records = versions(anna, "f")
-        world.network.block(WAYS)
-        await berta.start()
-        await trio.sleep(30)
-        await world.heal()
-        await world.converge()
-        assert versions(anna, "f") == records
-        assert anna.disk.tree() == berta.disk.tree()
-
-    run_simulated(lambda: within_world(1, story), 1)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_power_cut_after_a_file_was_renamed_just_before_it_was_synced_leaves_what_was_recorded(
-    seed: int,
-) -> None:
-    """Seed 2922687981: a torn file was left, and published as an edit of what others had."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-
-        def rename(path: str) -> None:
-            anna.disk.rename(path, "renamed")
-            world.oracle.renamed("anna", path, "renamed")
-
-        await anna.stop()
-        write(anna, "f", b"what anna wrote")
-        await trio.sleep(5)
-        anna.ambushes.append(Ambush("before", "sync_files", 0, rename))
-        await anna.start()
-        await trio.sleep(5)
-        assert berta.disk.read("renamed") == b"what anna wrote"
-        anna.power_loss()
-        await world.heal()
-        await world.converge()
-        assert [shown[1] for shown in berta.disk.tree().values()] == [b"what anna wrote"]
-        assert anna.disk.tree() == berta.disk.tree()
-
-    run_simulated(lambda: within_world(seed, story), seed)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_power_cut_after_a_directory_was_renamed_just_before_it_was_synced_leaves_what_was_recorded(
-    seed: int,
-) -> None:
-    """Its file was recorded where it had been, with no durable name, and published as deleted."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-
-        def rename(path: str) -> None:
-            if path == "d":
-                anna.disk.rename(path, "renamed")
-                world.oracle.renamed("anna", path, "renamed")
-
-        anna.disk.make_directory("d")
-        write(anna, "d/f", b"what anna wrote")
-        anna.ambushes += [Ambush("before", "sync_directories", count, rename) for count in (0, 1)]
-        await until(lambda: versions(anna, "d/f") or versions(anna, "renamed/f"))
-        anna.power_loss()
-        await world.heal()
-        await world.converge()
-        assert b"what anna wrote" in files_in(berta.disk.tree()).values()
-        assert anna.disk.tree() == berta.disk.tree()
-
-    run_simulated(lambda: within_world(seed, story), seed)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_power_cut_after_a_directory_was_renamed_as_something_was_shown_in_it_deletes_nothing(
-    seed: int,
-) -> None:
-    """What was shown had no durable name, and was published as deleted."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        anna.disk.make_directory("d")
-        await world.converge()
-
-        def rename(path: str) -> None:
-            if path == "d":
-                berta.disk.rename(path, "renamed")
-                world.oracle.renamed("berta", path, "renamed")
-
-        berta.ambushes += [Ambush("before", "sync_directories", count, rename) for count in (0, 1)]
-        write(anna, "d/f", b"what anna wrote")
-        await until(lambda: entries_of(berta).keys() & {"d/f", "renamed/f"})
-        berta.power_loss()
-        await world.heal()
-        await world.converge()
-        assert b"what anna wrote" in files_in(anna.disk.tree()).values()
-        assert anna.disk.tree() == berta.disk.tree()
-
-    run_simulated(lambda: within_world(seed, story), seed)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_power_cut_after_a_new_file_took_the_inode_of_the_old_one_leaves_what_was_recorded(seed: int) -> None:
-    """Seed 932589843: its name was not made durable, and the old file was torn."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        write(anna, "f", b"first")
-        await world.converge()
-        before = SimulatedFiles(anna.disk).stat("f")
-        await anna.stop()
-        write(anna, "f", b"never synced")
-        delete(anna, "f")
-        write(anna, "f", b"last")
-        after = SimulatedFiles(anna.disk).stat("f")
-        assert before is not None and after is not None and before.inode == after.inode
-        await anna.start()
-        await trio.sleep(5)
-        assert berta.disk.read("f") == b"last"
-        anna.power_loss()
-        await world.heal()
-        await world.converge()
-        assert anna.disk.read("f") == berta.disk.read("f") == b"last"
-
-    run_simulated(lambda: within_world(seed, story), seed)
-
-
 def test_folder_restored_right_after_it_was_announced_takes_a_new_actor() -> None:
     """Seed 6: what the home noted of our log every 30 s was too late."""
 
@@ -359,5 +168,24 @@ def test_kill_before_a_file_that_was_brought_along_got_its_mode_does_not_leave_i
         await berta.start()
         await world.converge()
         assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_file_renamed_there_and_back_as_it_is_looked_at_is_not_published_as_deleted() -> None:
+    async def story(world: World) -> None:
+        anna, _ = await two_that_share(world)
+        await anna.stop()
+        write(anna, "f", b"old when it is first looked at, so that a rename is known as one")
+        await trio.sleep(10)
+        await anna.start()
+        await world.converge()
+        await anna.stop()
+        rename(anna, "f", "g")
+        anna.ambushes.append(Ambush("before", "sync_files", 0, lambda _: rename(anna, "g", "f")))
+        await anna.start()
+        await trio.sleep(30)
+        await world.converge()
+        assert [record.content.live for record in (*versions(anna, "f"), *versions(anna, "g"))] == [True]
 
     run_simulated(lambda: within_world(1, story), 1)

@@ -7,12 +7,12 @@ import trio
 
 from p2pdrive.lab.evidence import content_of, entries_of, original_of, readable, root_of
 from p2pdrive.lab.faults import FAULTS, Scene
-from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.oracle import Oracle
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Removal
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Content, Kind
+from tests.lab.deeds import delete, write
 
 
 def standing(oracle: Oracle) -> set[bytes]:
@@ -138,18 +138,6 @@ def test_paths_that_rules_hid_at_any_time_are_remembered() -> None:
 
 
 # --- in a world
-
-
-def write(machine: Machine, path: str, data: bytes) -> None:
-    replaced = machine.disk.read(path) if machine.disk.exists(path) else None
-    machine.disk.write(path, data)
-    machine.world.oracle.wrote(machine.name, path, data, replaced)
-
-
-def delete(machine: Machine, path: str) -> None:
-    data = machine.disk.read(path)
-    machine.disk.delete(path)
-    machine.world.oracle.deleted(machine.name, path, data)
 
 
 def test_a_restored_backup_forgets_only_what_nobody_else_has() -> None:

@@ -1,0 +1,247 @@
+"""A kill right after something was shown where it displaced nothing: it is no person's edit, whatever comes.
+
+What it is was noted before (index/arriving.py), so the next start knows it again.
+"""
+
+from random import Random
+
+import pytest
+import trio
+
+from p2pdrive.errors import NotWritable
+from p2pdrive.index.arriving import Arriving
+from p2pdrive.index.entries import Entries
+from p2pdrive.lab.files import SimulatedFiles
+from p2pdrive.lab.machine import Ambush, Machine
+from p2pdrive.lab.network import Quality
+from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.world import World, within_world
+from tests.lab.deeds import WAYS, delete, rename, two_that_share, until, versions, write
+
+#: It takes its time over a slow link.
+LARGE = Random(3).randbytes(3_900_000)
+
+
+def begin_to_receive(world: World) -> None:
+    """What anna did goes to berta now, slowly."""
+    world.network.set_quality("anna", "berta", Quality(0.01, 0.0, 1e5))
+    world.network.unblock(WAYS)
+
+
+async def killed_as(world: World, berta: Machine, step: str) -> None:
+    """Wait until berta was killed right after ``step``, and part her from anna."""
+    berta.ambushes.append(Ambush("after", step, 0, lambda _: berta.kill()))
+    await trio.sleep(100)
+    assert not berta.alive
+    world.network.block(WAYS)
+
+
+async def started_again(world: World, berta: Machine) -> None:
+    """She looks at her folder first, and hears of the others then."""
+    await berta.start()
+    await trio.sleep(30)
+    await world.heal()
+    await world.converge()
+
+
+def go_on(anna: Machine, deleted: bool) -> None:
+    """The path ``f`` moves on."""
+    if deleted:
+        for path in list(anna.disk.tree()):
+            delete(anna, path)
+    else:
+        write(anna, "f", b"the next version")
+
+
+async def showed_large_file(world: World, anna: Machine, berta: Machine, *, deleted: bool | None) -> None:
+    """Berta was killed right after she showed ``f``; by then it was deleted, or edited, or neither (None)."""
+    world.network.block(WAYS)
+    write(anna, "f", LARGE)
+    await trio.sleep(5)
+    begin_to_receive(world)
+    await trio.sleep(5)
+    if deleted is not None:
+        go_on(anna, deleted)
+    await killed_as(world, berta, "publish")
+    assert berta.disk.read("f") == LARGE
+
+
+@pytest.mark.parametrize("before", ["nothing", "loser", "directory"])
+@pytest.mark.parametrize("deleted", [False, True])
+def test_file_that_has_moved_on_meanwhile_is_no_edit(before: str, deleted: bool) -> None:
+    """It came back after its deletion, or as a copy beside its next version."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        if before == "loser":
+            write(anna, "f", b"first")
+        elif before == "directory":
+            anna.disk.make_directory("f")
+        await world.converge()
+        world.network.block(WAYS)
+        if before == "loser":
+            write(berta, "f", b"earlier, so it loses")
+        elif before == "directory":
+            anna.disk.remove_directory("f")
+        await trio.sleep(5)
+        await showed_large_file(world, anna, berta, deleted=deleted)
+        records = versions(anna, "f")
+        await started_again(world, berta)
+        assert versions(anna, "f") == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize(
+    ("what", "step"), [("rename", "move"), ("link", "publish"), ("directory", "make_directory")]
+)
+def test_what_else_has_moved_on_meanwhile_is_no_edit(what: str, step: str) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await anna.stop()
+        write(anna, "f", b"old when it is first looked at, so that a rename is known as one")
+        await trio.sleep(10)
+        await anna.start()
+        await world.converge()
+        world.network.block(WAYS)
+        if what == "rename":
+            rename(anna, "f", "g")
+        elif what == "link":
+            anna.disk.symlink("g", "target")
+            world.oracle.linked("anna", "g", "target")
+        else:
+            anna.disk.make_directory("g")
+            world.oracle.made_directory("anna", "g")
+        await trio.sleep(5)
+        write(anna, "h", LARGE)  # in the same run
+        await trio.sleep(5)
+        begin_to_receive(world)
+        await trio.sleep(5)
+        if what == "directory":
+            anna.disk.remove_directory("g")
+        else:
+            anna.disk.delete("g")
+        world.oracle.deleted("anna", "g", None)
+        await killed_as(world, berta, step)
+        assert berta.disk.exists("g")
+        records = versions(anna, "g")
+        await started_again(world, berta)
+        assert not anna.disk.exists("g")
+        assert versions(anna, "g") == records
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_file_that_cannot_be_read_at_first_is_known_when_it_can(deleted: bool) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await showed_large_file(world, anna, berta, deleted=deleted)
+        records = versions(anna, "f")
+        berta.forbid("f", reading=True)
+        await berta.start()
+        await trio.sleep(30)
+        berta.permit_all()
+        await world.heal()
+        await world.converge()
+        assert versions(anna, "f") == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_older_version_that_a_person_brings_back_is_kept(anew: bool) -> None:
+    """Into the very file, or as a new one that has its inode number."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"old")
+        await world.converge()
+        delete(anna, "f")
+        await world.converge()
+        await showed_large_file(world, anna, berta, deleted=None)
+        if anew:
+            delete(berta, "f")
+        write(berta, "f", b"old")
+        await started_again(world, berta)
+        assert b"old" in [shown[1] for shown in berta.disk.tree().values()]
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_it_is_forgotten_as_soon_as_it_is_noted() -> None:
+    """Or a person who deletes it, and takes it out of the bin later, would see it removed again."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await showed_large_file(world, anna, berta, deleted=None)
+        await berta.start()
+        await berta.opened()
+        assert berta.drive is not None
+        database = berta.drive.replica.database
+
+        def noted() -> bool:
+            with database.read() as connection:
+                entry = Entries(connection).get("f")
+                assert (entry is None) == bool(Arriving(connection).among(["f"]))
+                return entry is not None
+
+        await until(noted)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("own", ["edited", "deleted"])
+def test_on_a_viewers_device_no_copy_is_left_of_it(own: str) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world, "viewer")
+        write(anna, "f", b"first")
+        await world.converge()
+        world.network.block(WAYS)
+        if own == "edited":
+            write(berta, "f", b"the viewer's own")
+        else:
+            delete(berta, "f")
+        await trio.sleep(10)
+        await showed_large_file(world, anna, berta, deleted=False)
+        await berta.start()
+        await trio.sleep(30)
+        await world.heal()
+        await trio.sleep(300)
+        shown = {data for _, data, *_ in berta.disk.tree().values()}
+        assert shown == {b"the next version", *([b"the viewer's own"] if own == "edited" else [])}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_error_just_after_it_got_its_name_makes_no_edit_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = SimulatedFiles.publish
+    failed: list[str] = []
+
+    def publish(files: SimulatedFiles, name: str, path: str, expected: object) -> object:
+        published = real(files, name, path, expected)  # type: ignore[arg-type]
+        if published.stat.size == len(LARGE) and not failed:
+            failed.append(path)
+            raise NotWritable("f: Input/output error")
+        return published
+
+    async def story(world: World) -> None:
+        anna, _ = await two_that_share(world)
+        world.network.block(WAYS)
+        write(anna, "f", LARGE)
+        await trio.sleep(5)
+        monkeypatch.setattr(SimulatedFiles, "publish", publish)
+        begin_to_receive(world)
+        await trio.sleep(5)
+        write(anna, "f", b"the next version")
+        await trio.sleep(20)
+        records = versions(anna, "f")
+        await trio.sleep(100)
+        await world.heal()
+        await world.converge()
+        assert failed == ["f"]
+        assert versions(anna, "f") == records
+
+    run_simulated(lambda: within_world(1, story), 1)
