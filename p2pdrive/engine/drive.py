@@ -187,7 +187,11 @@ class Drive:
             await self._settle(scan.take_missing(ended=False))
         await self._settle(scan.take_missing(ended=True))
         rules = self.replica.ignore.problems if not start else ()
-        self.problems.report_scanned(start, [*scan.problems, *rules])
+        self._report_scanned(start, [*scan.problems, *rules])
+
+    def _report_scanned(self, start: str, found: Iterable[Problem]) -> None:
+        if self.problems.report_scanned(start, found):
+            self.materialiser.wake()
 
     async def _settle(self, paths: list[str]) -> None:
         for at in range(0, len(paths), PLAN_PATHS_MAX):
@@ -197,7 +201,7 @@ class Drive:
     async def _reload_ignore(self) -> bool:
         """Whether the rules changed: what they hid may have to be shown, and what they show may be hidden."""
         changed = await self._offload(self.replica.reload_ignore)
-        self.problems.report_scanned(IGNORE_FILE, self.replica.ignore.problems)
+        self._report_scanned(IGNORE_FILE, self.replica.ignore.problems)
         if changed:
             self.materialiser.wake()
         return changed

@@ -58,16 +58,22 @@ class Problems:
         trouble.what, trouble.kind = problem.what, kind
         self._postpone(trouble)
 
-    def report_scanned(self, start: str, found: Iterable[Problem]) -> None:
-        """A scan of ``start`` and all that is in it met these problems, and no others."""
+    def report_scanned(self, start: str, found: Iterable[Problem]) -> bool:
+        """A scan of ``start`` and all that is in it met these problems, and no others.
+
+        Returns whether others have ended: what is still to be shown there need not wait any more.
+        """
         found = list(found)
         named = {problem.path for problem in found}
+        before = len(self._troubles)
         for path, trouble in list(self._troubles.items()):
             inside = not start or path == start or path.startswith(start + "/")
             if trouble.kind is Kind.SCANNED and inside and path not in named:
                 del self._troubles[path]
+        ended = len(self._troubles) < before
         for problem in found:
             self.report(problem, Kind.SCANNED)
+        return ended
 
     def resolve(self, path: str) -> None:
         """The path is settled well; the directories that waited for it are tried again now."""

@@ -218,6 +218,23 @@ async def test_what_cannot_be_synced_is_looked_at_again_by_itself(
     await world.until(lambda: not anna.problems, "the end of the problem")
 
 
+async def test_file_comes_once_nothing_that_cannot_be_synced_is_in_its_place(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Only a scan tells that the problem is over, and that has nothing to settle there."""
+    anna, berta = await world.sharing("anna", "berta", files={"other.txt": "other"})
+    os.mkfifo(berta.root / "pipe")
+    berta.look()
+    await world.until(lambda: "pipe" in berta.problems, "the problem")
+    anna.write("pipe", "a file")
+    anna.look()
+    await trio.sleep(60)
+    assert "pipe" in berta.problems
+    (berta.root / "pipe").unlink()
+    await world.until(lambda: berta.files().get("pipe") == "a file", "the file")
+    assert not berta.problems
+
+
 # --- the list of problems
 
 
@@ -255,8 +272,9 @@ def test_directory_of_a_problem_that_a_scan_met_is_due_once() -> None:
     assert clock.due() == ([], [])
     clock.seconds += 2 * RETRY_SECONDS_MIN
     assert clock.due() == ([], ["d"])
-    clock.problems.report_scanned("d", [])
+    assert clock.problems.report_scanned("d", [])
     assert clock.problems.all() == []
+    assert not clock.problems.report_scanned("d", [])
 
 
 def test_what_lasts_is_never_due() -> None:
