@@ -4,13 +4,13 @@ What a run of paths needs is read in a few statements at its start, and what it 
 written in a few at its end: a statement a path would cost more than all the rest.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
-from p2pdrive.engine.observe import Observed
+from p2pdrive.engine.observe import Observed, describes
 from p2pdrive.engine.replica import Replica
 from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
-from p2pdrive.index.arriving import Arrival, Arriving
+from p2pdrive.index.arriving import Arriving
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import paths
@@ -32,7 +32,8 @@ class Ledger:
         self._moved = {seen.moved.path for seen in observed if seen.moved is not None}
         self._entries: dict[str, Entry | None] = dict.fromkeys(named) | log.entries.get_many(named)
         self._heads: dict[str, Heads] = dict.fromkeys(named, ()) | log.registers.heads_of(named)
-        self.arriving = Arriving(log.connection).among(named)
+        self._arriving = Arriving(log.connection).among(named)
+        self._arrived: list[str] = []  # those of them that are decided
         self._marked = log.entries.among_unshown(named)
         self._with_views = log.entries.with_views(named)
         self._with_live_below = log.registers.with_live_below(named)
@@ -48,12 +49,24 @@ class Ledger:
             return self._entries[path]
         return self.log.entries.get(path)
 
-    def arrival(self, seen: Observed) -> Arrival | None:
-        """What we were about to show there when we were stopped, if that is what is there."""
-        arrival = self.arriving.get(seen.path)
-        if arrival is None or seen.stat is None or not arrival.is_in(seen.stat.inode, seen.content):
-            return None
-        return arrival
+    def note_arrival(self, seen: Observed) -> None:
+        """Note what we were stopped in noting: that it is there because we showed it."""
+        arrival = self._arriving.get(seen.path)
+        if arrival is None:
+            return
+        self._arrived.append(seen.path)
+        if seen.stat is None or not arrival.is_in(seen.stat.inode, seen.content):
+            return
+        entry = self.entry(seen.path)
+        if entry is not None and describes(entry, seen):
+            if (arrival.content.mtime_ns, arrival.content.executable) != (
+                seen.content.mtime_ns,
+                seen.content.executable,
+            ):
+                return  # it did not get that time and mode
+        elif entry is not None:
+            self.forget(seen.path)  # it is of what was there before
+        self.note(seen._replace(content=arrival.shown(seen.content)), arrival.seen)
 
     def written(self, path: str) -> Entry | None:
         """The same, with its number: what was gathered is written for that."""
@@ -162,13 +175,10 @@ class Ledger:
         """``path`` is still to be shown: ``size`` bytes."""
         self._marks[path] = size
 
-    def finish(self, undecided: Collection[str]) -> dict[str, int]:
-        """Write what was gathered; the caller commits. Returns the marks of what is to be shown, by path.
-
-        ``undecided``: paths of which nothing could be noted.
-        """
+    def finish(self) -> dict[str, int]:
+        """Write what was gathered; the caller commits. Returns the marks of what is to be shown, by path."""
         self._write_puts()
-        Arriving(self.log.connection).drop(self.arriving.keys() - undecided)
+        Arriving(self.log.connection).drop(self._arrived)
         self.log.entries.mark_shown(
             path for path, size in self._marks.items() if size is None and path in self._marked
         )

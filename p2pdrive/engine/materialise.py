@@ -167,8 +167,10 @@ class Materialiser:
         if len(self.shown) > SHOWN_REMEMBERED_MAX:
             self.shown = {}
         self.shown.update(shown.stats)
+        troubled = {owners[path] for path in (*failed, *(one.path for one in (*shown.problems, *shown.held)))}
         for path in shown.done:
-            self._problems.resolve(path)
+            if path not in troubled:  # a conflict copy of it may be all that is missing
+                self._problems.resolve(path)
         occupied = {task.path for task in ready if task.expected and task.expected.kind is FileKind.DIRECTORY}
         stuck = [path for path in shown.again if path in occupied and self._problems.inside(path)]
         again = _at_once(shown.again, [path for path in shown.again if self._problems.waits(path)])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.ledger import Ledger
-from p2pdrive.engine.observe import Observed, Observer, describes
+from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.errors import Changed, RootMissing, WorldError
@@ -54,7 +54,7 @@ class Settler:
                 run.recognise(seen)
             for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
                 run.settle(seen)
-            marks = ledger.finish({*settled.again, *(problem.path for problem in settled.problems)})
+            marks = ledger.finish()
             settled.published = pen.written
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
@@ -206,7 +206,7 @@ class _Run:
         elif self._waits_for_its_inside(seen, entry):
             self._settled.again.append(seen.path)
         else:
-            self._settle_path(seen, entry)
+            self._settle_path(seen)
 
     def _waits_for_its_inside(self, seen: Observed, entry: Entry | None) -> bool:
         """A directory that is gone, or something else now, is published as such after what was in it."""
@@ -216,10 +216,9 @@ class _Run:
             return False  # nothing is published here, so there is nothing to wait for
         return self._replica.shows_inside(self._ledger.log, seen.path)
 
-    def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
-        if entry is not None and not describes(entry, seen) and self._ledger.arrival(seen) is not None:
-            self._ledger.forget(seen.path)  # it is of what was there before
-            entry = None
+    def _settle_path(self, seen: Observed) -> None:
+        self._ledger.note_arrival(seen)
+        entry = self._ledger.entry(seen.path)
         now = self._situation(seen, entry)
         action = reconcile(now)
         published = isinstance(action, Publish)
@@ -270,10 +269,8 @@ class _Run:
 
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:
         base = Base(entry.content, entry.vector) if entry is not None else None
-        past: Vector | None = None
-        if base is None and (arrival := self._ledger.arrival(seen)) is not None:
-            past = arrival.seen
-        elif base is None and seen.content.live and self._replica.adopting:
+        past = None
+        if base is None and seen.content.live and self._replica.adopting:
             past = self._past(seen)
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         unshown = self._ledger.is_unshown(seen.path)
@@ -325,5 +322,5 @@ class _Run:
 
 def _is_there(files: Files, seen: Observed) -> bool:
     """Whether it only cannot be opened, which a file that was renamed need not."""
-    stat = files.stat(seen.path)
+    stat = files.stats([seen.path]).get(seen.path)
     return stat is not None and seen.stat is not None and stat.inode == seen.stat.inode

@@ -157,7 +157,7 @@ class _Run:
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
         self.arriving: list[Arrival] = []  # where nothing is displaced
-        self._inodes: dict[str, int] = {}  # of finished temporaries, by path
+        self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._parents = {""}
 
     def finish(self, task: Task) -> bool:
@@ -166,19 +166,20 @@ class _Run:
 
     def _finish(self, task: Task) -> None:
         content, name = task.content, temporary_name(task)
-        stat = self._files.finish_temporary(name, content.mtime_ns, content.executable)
-        self._inodes[task.path] = stat.inode
+        self._finished[task.path] = self._files.finish_temporary(name, content.mtime_ns, content.executable)
 
     def expect(self, tasks: Iterable[Task]) -> None:
         """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
-        for task in filter(_displaces_nothing, tasks):
-            inode = self._inodes.get(task.path, 0)
-            if task.moved_from:
-                source = self._files.stat(task.moved_from)
-                if source is None:
-                    continue
-                inode = source.inode
-            self.arriving.append(Arrival(task.path, task.content, task.seen, inode))
+        tasks = list(filter(_needs_a_word, tasks))
+        sources = self._files.stats(task.moved_from for task in tasks if task.moved_from)
+        for task in tasks:
+            finished = self._finished.get(task.path)
+            found = finished or sources.get(task.moved_from)
+            if task.content.kind is Kind.FILE and found is None:
+                found = task.expected
+            inode = found.inode if found is not None else 0
+            content = _as_on_disk(task.content, finished) if finished is not None else task.content
+            self.arriving.append(Arrival(task.path, content, task.seen, inode, finished is not None))
 
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""
@@ -359,11 +360,12 @@ def _order(task: Task) -> tuple[int, bytes]:
     return (1 if task.moved_from else 2, key)
 
 
-def _displaces_nothing(task: Task) -> bool:
-    """Whether no displaced file will tell that it was shown."""
-    if task.view is not None or not task.content.live or _same_bytes(task):
+def _needs_a_word(task: Task) -> bool:
+    """Whether no displaced file will tell that it was shown (see ``recover.py``)."""
+    if task.view is not None or not task.content.live:
         return False
-    return task.expected is None or task.keep is not None or task.expected.kind is FileKind.DIRECTORY
+    displaces = task.expected is not None and task.expected.kind is not FileKind.DIRECTORY
+    return task.content.kind is not Kind.FILE or not displaces or task.keep is not None or _same_bytes(task)
 
 
 def _same_bytes(task: Task) -> bool:

@@ -1,8 +1,9 @@
-"""What is about to be shown where it displaces nothing that would tell of a kill."""
+"""What is about to be shown where no displaced file would tell of a kill in between."""
 
 import sqlite3
 from collections.abc import Iterable
-from typing import NamedTuple
+from dataclasses import astuple
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -13,16 +14,24 @@ from p2pdrive.model.vector import Vector
 
 
 class Arrival(NamedTuple):
-    """``path`` is to show ``content``, standing for ``seen``, in ``inode``: 0 where that is not known yet."""
+    """``path`` is to show ``content``, standing for ``seen``, in ``inode``: 0 where that is not known yet.
+
+    ``finished``: the file has its time and mode already, before it gets its name.
+    """
 
     path: str
     content: Content
     seen: Vector
     inode: int
+    finished: bool = False
 
     def is_in(self, inode: int, content: Content) -> bool:
-        """Whether that is what arrived, and nobody changed it since."""
+        """Whether that is what arrived, be it with another time or mode."""
         return self.inode in (0, inode) and self.content.identity == content.identity
+
+    def shown(self, found: Content) -> Content:
+        """What was shown, where ``found`` is there: another time or mode is ours or a person's."""
+        return self.content if self.finished else found
 
 
 class Arriving:
@@ -33,9 +42,8 @@ class Arriving:
 
     def put(self, arrivals: Iterable[Arrival]) -> None:
         """These are about to be shown."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO arriving VALUES (?, ?, ?, ?, ?, ?, ?)", map(_row, arrivals)
-        )
+        sql = f"INSERT OR REPLACE INTO arriving VALUES ({','.join('?' * 11)})"
+        self._db.executemany(sql, map(_row, arrivals))
 
     def drop(self, named: Iterable[str]) -> None:
         """What became of these is noted."""
@@ -48,13 +56,17 @@ class Arriving:
             return found
         for some in in_groups(map(paths.key, named)):
             sql = f"SELECT * FROM arriving WHERE key IN ({','.join('?' * len(some))})"
-            for key, kind, root, blocks, target, vector, inode in self._db.execute(sql, some):
-                path, content = paths.from_key(key), Content(Kind(kind), 0, root, blocks, target=target)
-                found[path] = Arrival(path, content, msgpack.unpackb(vector), inode)
+            found.update((arrival.path, arrival) for arrival in map(_arrival, self._db.execute(sql, some)))
         return found
 
 
 def _row(arrival: Arrival) -> tuple[object, ...]:
-    path, content, seen, inode = arrival
-    identity = (int(content.kind), content.root, content.blocks, content.target)
-    return (paths.key(path), *identity, pack_vector(seen), inode)
+    path, content, seen, inode, finished = arrival
+    kind, size, root, blocks, *rest = astuple(content)
+    return (paths.key(path), int(kind), size, root, blocks, *rest, pack_vector(seen), inode, finished)
+
+
+def _arrival(row: tuple[Any, ...]) -> Arrival:
+    key, kind, size, root, blocks, executable, mtime_ns, target, vector, inode, finished = row
+    content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target)
+    return Arrival(paths.from_key(key), content, msgpack.unpackb(vector), inode, bool(finished))

@@ -65,8 +65,10 @@ SECOND = ("CREATE TABLE arriving (key BLOB PRIMARY KEY, inode INTEGER NOT NULL) 
 THIRD = (
     "DROP TABLE arriving",
     """CREATE TABLE arriving (
-        key BLOB PRIMARY KEY, kind INTEGER NOT NULL, root BLOB NOT NULL, blocks INTEGER NOT NULL,
-        target TEXT NOT NULL, vector BLOB NOT NULL, inode INTEGER NOT NULL) WITHOUT ROWID""",
+        key BLOB PRIMARY KEY, kind INTEGER NOT NULL, size INTEGER NOT NULL, root BLOB NOT NULL,
+        blocks INTEGER NOT NULL, executable INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+        target TEXT NOT NULL, vector BLOB NOT NULL, inode INTEGER NOT NULL,
+        finished INTEGER NOT NULL) WITHOUT ROWID""",
 )
 
 MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD)

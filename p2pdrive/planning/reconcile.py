@@ -26,10 +26,9 @@ class Base(NamedTuple):
 class Situation(NamedTuple):
     """All that a decision about one path depends on.
 
-    ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is the vector of the version that
-    ``disk`` is known to be, though no ``base`` says so: while a folder is being adopted (after a join, a
-    restore or a copy), or where we were stopped as we showed it.
-    ``unshown``: what the heads say is still to be shown, be it a time alone.
+    ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is given only while a folder is being
+    adopted (after a join, a restore or a copy): the vector of the version that ``disk`` equals, if any.
+    ``unshown``: what the heads said before is still to be shown, be it a time alone.
     """
 
     path: str
