@@ -12,6 +12,7 @@ import msgpack
 import trio
 
 from p2pdrive.errors import P2PDriveError
+from p2pdrive.lab.evidence import reading
 from p2pdrive.lab.hostile import Mallory, small_file
 from p2pdrive.limits import FRAME_BYTES_MAX
 from p2pdrive.model.batch import actor_id
@@ -110,9 +111,9 @@ async def _ask_as_a_stranger(mallory: Mallory) -> None:
     """It knows the drive's id, and blocks that are in it; it is told nothing."""
     await mallory.connect()
     await mallory.send(Drives((mallory.tag,)))
-    with mallory.victim.drive.replica.reading() as log:
+    with reading(mallory.victim) as connection:
         sql = "SELECT block FROM packed LIMIT 5"
-        blocks = tuple(bytes(row[0]) for row in log.connection.execute(sql))
+        blocks = tuple(bytes(row[0]) for row in connection.execute(sql)) if connection is not None else ()
     await mallory.send(Announce(mallory.tag, (), True, True))
     await mallory.send(Pull(mallory.tag, 1, ()))
     await mallory.send(GetManifests(mallory.tag, 2, blocks or (bytes(32),)))

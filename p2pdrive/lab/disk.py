@@ -88,6 +88,10 @@ class Disk(Acts):
         """
         self._faults[operation, path] = _Fault(error, times)
 
+    def work(self) -> None:
+        """Nothing fails any more."""
+        self._faults.clear()
+
     def forbid(self, path: str, *, reading: bool = True) -> None:
         """The engine may not write there any more; nor read, and nothing below, with ``reading``."""
         self._permit(path, MAY_NOTHING if reading else MAY_READ)

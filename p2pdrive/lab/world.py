@@ -137,6 +137,7 @@ class World:
             machine.ambushes.clear()
             machine.mount()
             machine.permit_all()
+            machine.disk.work()
             if machine.home.drive is not None or machine.home.invite is not None:
                 await machine.start()
         self.healed_ns = self.now_ns()
