@@ -45,8 +45,8 @@ def versions(machine: Machine, path: str) -> list[Record]:
         return sorted(log.registers.versions(path), key=lambda record: (record.actor, record.seq))
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for it by the virtual clock, a minute at most."""
-    with trio.fail_after(60):
+async def until(condition: Callable[[], object], pause: float = 0.001) -> None:
+    """Wait for it by the virtual clock, two minutes at most; ``pause`` seconds between two looks."""
+    with trio.fail_after(120):
         while not condition():  # noqa: ASYNC110 - nothing tells
-            await trio.sleep(0.001)
+            await trio.sleep(pause)

@@ -93,42 +93,128 @@ def test_file_that_has_moved_on_meanwhile_is_no_edit(before: str, deleted: bool)
     run_simulated(lambda: within_world(1, story), 1)
 
 
-@pytest.mark.parametrize(
-    ("what", "step"), [("rename", "move"), ("link", "publish"), ("directory", "make_directory")]
-)
-def test_what_else_has_moved_on_meanwhile_is_no_edit(what: str, step: str) -> None:
+#: Step after which berta is killed, by what anna made.
+STEPS = {"link": "publish", "directory": "make_directory", "rename": "move"}
+
+
+async def old_file(world: World, anna: Machine, path: str) -> None:
+    """So old when it is first looked at that a rename of it is known as one."""
+    await anna.stop()
+    write(anna, path, b"old")
+    await trio.sleep(10)
+    await anna.start()
+    await world.converge()
+
+
+def make(machine: Machine, what: str, path: str) -> None:
+    """A link or a directory, or the old file ``f`` under another name."""
+    if what == "rename":
+        rename(machine, "f", path)
+    elif what == "link":
+        machine.disk.symlink(path, "target")
+        machine.world.oracle.linked(machine.name, path, "target")
+    else:
+        machine.disk.make_directory(path)
+        machine.world.oracle.made_directory(machine.name, path)
+
+
+def take_away(machine: Machine, path: str) -> None:
+    """Whatever it is."""
+    remove = (
+        machine.disk.remove_directory if machine.disk.tree()[path][0] == "directory" else machine.disk.delete
+    )
+    remove(path)
+    machine.world.oracle.deleted(machine.name, path, None)
+
+
+async def shown_in_a_run(world: World, anna: Machine) -> None:
+    """What anna did last is recorded, and about to be shown elsewhere in one run with a large file."""
+    await trio.sleep(5)
+    write(anna, "large", LARGE)
+    await trio.sleep(5)
+    begin_to_receive(world)
+    await trio.sleep(5)
+
+
+@pytest.mark.parametrize("what", STEPS)
+def test_what_else_has_moved_on_meanwhile_is_no_edit(what: str) -> None:
     async def story(world: World) -> None:
         anna, berta = await two_that_share(world)
-        await anna.stop()
-        write(anna, "f", b"old when it is first looked at, so that a rename is known as one")
-        await trio.sleep(10)
-        await anna.start()
-        await world.converge()
+        await old_file(world, anna, "f")
         world.network.block(WAYS)
-        if what == "rename":
-            rename(anna, "f", "g")
-        elif what == "link":
-            anna.disk.symlink("g", "target")
-            world.oracle.linked("anna", "g", "target")
-        else:
-            anna.disk.make_directory("g")
-            world.oracle.made_directory("anna", "g")
-        await trio.sleep(5)
-        write(anna, "h", LARGE)  # in the same run
-        await trio.sleep(5)
-        begin_to_receive(world)
-        await trio.sleep(5)
-        if what == "directory":
-            anna.disk.remove_directory("g")
-        else:
-            anna.disk.delete("g")
-        world.oracle.deleted("anna", "g", None)
-        await killed_as(world, berta, step)
+        make(anna, what, "g")
+        await shown_in_a_run(world, anna)
+        take_away(anna, "g")
+        await killed_as(world, berta, STEPS[what])
         assert berta.disk.exists("g")
         records = versions(anna, "g")
         await started_again(world, berta)
         assert not anna.disk.exists("g")
         assert versions(anna, "g") == records
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("what", ["link", "directory"])
+def test_what_took_the_place_of_a_file_and_has_moved_on_is_no_edit(what: str, deleted: bool) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "g", b"first")
+        await world.converge()
+        world.network.block(WAYS)
+        delete(anna, "g")
+        make(anna, what, "g")
+        await shown_in_a_run(world, anna)
+        take_away(anna, "g")
+        if not deleted:
+            write(anna, "g", b"the next version")
+        await killed_as(world, berta, STEPS[what])
+        records = versions(anna, "g")
+        await started_again(world, berta)
+        assert versions(anna, "g") == records
+        assert anna.disk.exists("g") != deleted
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+@pytest.mark.parametrize("what", ["time", "mode"])
+def test_time_or_mode_of_what_has_moved_on_is_no_edit(what: str, deleted: bool) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"first")
+        await world.converge()
+        await trio.sleep(10)
+        world.network.block(WAYS)
+        if what == "time":
+            anna.disk.touch("f", anna.now_ns() - 5_000_000_000)
+        else:
+            anna.disk.chmod("f", True)
+        world.oracle.chmodded("anna", "f")
+        await shown_in_a_run(world, anna)
+        if deleted:
+            delete(anna, "f")
+        else:
+            write(anna, "f", b"the next version")
+        await killed_as(world, berta, "set_metadata")
+        records = versions(anna, "f")
+        await started_again(world, berta)
+        assert versions(anna, "f") == records
+        assert anna.disk.exists("f") != deleted
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_mode_that_a_person_gives_it_after_the_kill_is_theirs() -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await showed_large_file(world, anna, berta, deleted=None)
+        berta.disk.chmod("f", True)
+        world.oracle.chmodded("berta", "f")
+        await started_again(world, berta)
+        assert berta.disk.tree()["f"][2] is True
+        assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -243,5 +329,25 @@ def test_error_just_after_it_got_its_name_makes_no_edit_of_it(monkeypatch: pytes
         await world.converge()
         assert failed == ["f"]
         assert versions(anna, "f") == records
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_source_of_a_rename_that_cannot_be_looked_at_holds_up_nothing_else() -> None:
+    """Its directory is closed while the rest of the run is on its way."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        anna.disk.make_directory("d")
+        world.oracle.made_directory("anna", "d")
+        await old_file(world, anna, "d/f")
+        world.network.block(WAYS)
+        rename(anna, "d/f", "g")
+        await shown_in_a_run(world, anna)
+        drive = berta.drive
+        assert drive is not None and drive.materialiser.busy
+        berta.forbid("d", reading=True)
+        await until(lambda: berta.disk.exists("large"))
+        assert berta.drive is drive
 
     run_simulated(lambda: within_world(1, story), 1)

@@ -1,14 +1,18 @@
 """What a node sees of the folder while persons write to it, or while the disk fails."""
 
 import errno
+from itertools import permutations
+from random import Random
 
 import trio
 from blake3 import blake3
 
 from p2pdrive.lab.machine import Ambush, Machine
+from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.manifest import Manifest
+from tests.lab.deeds import until
 
 
 async def pair(world: World, grain_ns: int = 1) -> tuple[Machine, Machine]:
@@ -80,5 +84,68 @@ def test_file_that_cannot_be_looked_at_for_a_while_counts_as_deleted_by_nobody()
         await world.converge()
         assert berta.disk.read("f") == b"second"
         assert versions(berta, "f") == {root(b"first"), root(b"second")}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_directory_closed_before_what_moved_into_it_is_synced_is_a_problem_of_its_own() -> None:
+    async def story(world: World) -> None:
+        anna, berta = await pair(world)
+        anna.disk.make_directory("d")
+        await anna.stop()
+        anna.disk.write("f", b"old when it is first looked at, so that a rename is known as one")
+        await trio.sleep(10)
+        await anna.start()
+        await world.converge()
+        await trio.sleep(10)
+        drive = anna.drive
+        assert drive is not None
+        anna.ambushes.append(Ambush("before", "sync_files", 0, lambda _: anna.forbid("d", reading=True)))
+        anna.disk.rename("f", "d/f")
+        await trio.sleep(30)
+        assert not anna.ambushes
+        assert anna.drive is drive
+        assert drive.problems.all()
+        anna.permit_all()
+        await world.heal()
+        await world.converge()
+        assert berta.disk.exists("d/f")
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_loser_that_nobody_has_is_tried_now_and_then_where_a_disk_rounds_times() -> None:
+    """The winner was shown again at once and for ever, as its time was never the wanted one."""
+    large = Random(3).randbytes(3_900_000)
+
+    async def story(world: World) -> None:
+        anna, berta, clara = [world.add_machine(name) for name in ("anna", "berta", "clara")]
+        clara.disk.stored_ns = 2_000_000_000
+        await world.share(anna)
+        await world.join(berta)
+        await world.join(clara)
+        anna.disk.write("f", b"first")
+        await world.converge()
+        ways = [(one, other) for one, other in permutations(("anna", "berta", "clara"), 2)]
+        world.network.block(ways)
+        berta.disk.write("f", large)
+        await trio.sleep(20)
+        anna.disk.write("f", b"anna's, which wins")
+        await trio.sleep(20)
+        world.network.unblock([("anna", "clara"), ("clara", "anna")])
+        await trio.sleep(30)
+        for other in ("anna", "clara"):
+            world.network.set_quality(other, "berta", Quality(0.01, 0.0, 2e4))
+        world.network.unblock(ways)
+        await until(lambda: len(versions(clara, "f")) == 3, pause=0.1)
+        await trio.sleep(5)
+        berta.kill()
+        await trio.sleep(60)
+        assert clara.drive is not None
+        assert [path for path, *_ in clara.drive.problems.all()] == ["f"]
+        syncs: list[str] = []
+        clara.ambushes += [Ambush("after", "sync_directories", count, syncs.append) for count in range(100)]
+        await trio.sleep(100)
+        assert len(syncs) < 20
 
     run_simulated(lambda: within_world(1, story), 1)
