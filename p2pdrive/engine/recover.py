@@ -5,14 +5,11 @@ from collections.abc import Collection
 from contextlib import suppress
 from itertools import chain
 
-from p2pdrive.engine.note import Change, note
-from p2pdrive.engine.observe import Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, FileKind
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
-from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import copied
 
 _TRIES = 1000
@@ -67,7 +64,6 @@ def _take_up(replica: Replica, displaced: Displaced) -> None:
     if there is not None and there.inode == displaced.stat.inode:
         replica.files.discard(displaced.name)  # a second name of the same file
     elif _known(replica, displaced, path):
-        _note_successor(replica, displaced, path)
         replica.files.discard(displaced.name)
     elif there is not None or not _publish(replica, displaced, path):
         _publish_beside(replica, displaced, path)
@@ -84,35 +80,6 @@ def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
         return entry.content.target == stat.target
     shown = (entry.inode, entry.content.size, entry.content.mtime_ns)
     return shown == (stat.inode, stat.size, stat.mtime_ns)
-
-
-def _note_successor(replica: Replica, displaced: Displaced, path: str) -> None:
-    """What took the place of a file that the index says is shown is a version that we put there.
-
-    Unnoted, it would be taken for an edit as soon as the heads move on.
-    """
-    if not _is_shown(replica, displaced, path):
-        return
-    observer = Observer(replica)
-    try:
-        there = observer.look(path, None)
-    except (Changed, Unreadable):
-        return  # it is being edited
-    replica.store.add(observer.owned)
-    replica.store.flush()
-    files, directories = observer.files, observer.directories  # durable before the index says so
-    if replica.files.sync_files(files) or replica.files.sync_directories(directories):
-        return  # it is being moved
-    with replica.writing() as log:
-        entry = log.entries.get(path)
-        covered: Vector = entry.vector if entry is not None and entry.view is None else {}
-        ours = [
-            version.vector
-            for version in log.registers.versions(path)
-            if version.content == there.content and covered.get(version.actor, 0) < version.seq
-        ]
-        if ours and there.manifest is not None:
-            note(replica, log, [Change(path, there.content, joined(ours), there.stat)])
 
 
 def _known(replica: Replica, displaced: Displaced, path: str) -> bool:

@@ -198,15 +198,16 @@ class _Run:
 
     def settle(self, seen: Observed) -> None:
         """Decide about one path, publish or adopt, and ask for what is to be shown."""
-        entry = self._ledger.entry(seen.path)
         if seen.stat is not None and seen.stat.kind is FileKind.OTHER:
             return
+        self._ledger.note_arrival(seen)
+        entry = self._ledger.entry(seen.path)
         if entry is not None and entry.view is not None:
             self._copies.settle(seen, entry, entry.view)
         elif self._waits_for_its_inside(seen, entry):
             self._settled.again.append(seen.path)
         else:
-            self._settle_path(seen)
+            self._settle_path(seen, entry)
 
     def _waits_for_its_inside(self, seen: Observed, entry: Entry | None) -> bool:
         """A directory that is gone, or something else now, is published as such after what was in it."""
@@ -216,9 +217,7 @@ class _Run:
             return False  # nothing is published here, so there is nothing to wait for
         return self._replica.shows_inside(self._ledger.log, seen.path)
 
-    def _settle_path(self, seen: Observed) -> None:
-        self._ledger.note_arrival(seen)
-        entry = self._ledger.entry(seen.path)
+    def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
         now = self._situation(seen, entry)
         action = reconcile(now)
         published = isinstance(action, Publish)

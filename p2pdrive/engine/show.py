@@ -156,7 +156,7 @@ class _Run:
         self.directories: set[str] = set()
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
-        self.arriving: list[Arrival] = []  # where nothing is displaced
+        self.arriving: list[Arrival] = []
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._parents = {""}
 
@@ -170,7 +170,7 @@ class _Run:
 
     def expect(self, tasks: Iterable[Task]) -> None:
         """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
-        tasks = list(filter(_needs_a_word, tasks))
+        tasks = [task for task in tasks if task.content.live and task.view is None]
         sources = self._files.stats(task.moved_from for task in tasks if task.moved_from)
         for task in tasks:
             finished = self._finished.get(task.path)
@@ -358,14 +358,6 @@ def _order(task: Task) -> tuple[int, bytes]:
     if task.content.kind is Kind.DIRECTORY:
         return (0, key)
     return (1 if task.moved_from else 2, key)
-
-
-def _needs_a_word(task: Task) -> bool:
-    """Whether no displaced file will tell that it was shown (see ``recover.py``)."""
-    if task.view is not None or not task.content.live:
-        return False
-    displaces = task.expected is not None and task.expected.kind is not FileKind.DIRECTORY
-    return task.content.kind is not Kind.FILE or not displaces or task.keep is not None or _same_bytes(task)
 
 
 def _same_bytes(task: Task) -> bool:

@@ -1,4 +1,4 @@
-"""What is about to be shown where no displaced file would tell of a kill in between."""
+"""What is about to be shown, to be known again if the node is stopped before that is noted."""
 
 import sqlite3
 from collections.abc import Iterable

@@ -104,25 +104,6 @@ async def test_a_running_drive_leaves_alone_what_is_displaced_and_known(
     assert not berta.replica.files.displaced()
 
 
-async def test_a_version_that_took_its_place_and_was_not_noted_is_no_edit_once_the_path_has_moved_on(
-    world: World, autojump_clock: MockClock
-) -> None:
-    anna, berta = await world.sharing("anna", "berta", files={"a.txt": "one"})
-    with (berta.root / "a.txt").open("r+b"):  # so that nothing is shown yet
-        await published(world, anna, "two")
-        shutil.copy2(anna.root / "a.txt", shown := berta.root.with_name("shown"))
-        await published(world, anna, "three")
-        await berta.stop()
-    displace(berta, "a.txt")
-    shown.rename(berta.root / "a.txt")  # as a kill leaves it between showing it and noting that
-    world.part()
-    await berta.start()
-    await world.quiet()
-    world.join_up()
-    await world.converge()
-    assert anna.files() == berta.files() == {"a.txt": "three"}
-
-
 async def test_a_file_with_its_old_time_that_a_person_brings_is_an_edit_though_the_log_knows_it(
     world: World, autojump_clock: MockClock
 ) -> None:

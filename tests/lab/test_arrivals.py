@@ -1,4 +1,4 @@
-"""A kill right after something was shown where it displaced nothing: it is no person's edit, whatever comes.
+"""A kill right after something was shown: it is no person's edit, whatever comes.
 
 What it is was noted before (index/arriving.py), so the next start knows it again.
 """
@@ -44,36 +44,38 @@ async def started_again(world: World, berta: Machine) -> None:
     await world.converge()
 
 
-def go_on(anna: Machine, deleted: bool) -> None:
-    """The path ``f`` moves on."""
+def go_on(anna: Machine, deleted: bool, path: str) -> None:
+    """The path moves on."""
     if deleted:
-        for path in list(anna.disk.tree()):
-            delete(anna, path)
+        for each in list(anna.disk.tree()):
+            delete(anna, each)
     else:
-        write(anna, "f", b"the next version")
+        write(anna, path, b"the next version")
 
 
-async def showed_large_file(world: World, anna: Machine, berta: Machine, *, deleted: bool | None) -> None:
-    """Berta was killed right after she showed ``f``; by then it was deleted, or edited, or neither (None)."""
+async def showed_large_file(
+    world: World, anna: Machine, berta: Machine, *, deleted: bool | None, path: str = "f"
+) -> None:
+    """Berta was killed right after she showed it; by then it was deleted, or edited, or neither (None)."""
     world.network.block(WAYS)
-    write(anna, "f", LARGE)
+    write(anna, path, LARGE)
     await trio.sleep(5)
     begin_to_receive(world)
     await trio.sleep(5)
     if deleted is not None:
-        go_on(anna, deleted)
+        go_on(anna, deleted, path)
     await killed_as(world, berta, "publish")
-    assert berta.disk.read("f") == LARGE
+    assert berta.disk.read(path) == LARGE
 
 
-@pytest.mark.parametrize("before", ["nothing", "loser", "directory"])
+@pytest.mark.parametrize("before", ["nothing", "file", "loser", "directory"])
 @pytest.mark.parametrize("deleted", [False, True])
 def test_file_that_has_moved_on_meanwhile_is_no_edit(before: str, deleted: bool) -> None:
     """It came back after its deletion, or as a copy beside its next version."""
 
     async def story(world: World) -> None:
         anna, berta = await two_that_share(world)
-        if before == "loser":
+        if before in ("file", "loser"):
             write(anna, "f", b"first")
         elif before == "directory":
             anna.disk.make_directory("f")
@@ -88,6 +90,33 @@ def test_file_that_has_moved_on_meanwhile_is_no_edit(before: str, deleted: bool)
         records = versions(anna, "f")
         await started_again(world, berta)
         assert versions(anna, "f") == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_conflict_copy_that_others_edited_and_that_has_moved_on_is_no_edit(deleted: bool) -> None:
+    """Seed 3574261933: the index had the copy, and took its next version for an edit of it."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        world.network.block(WAYS)
+        for machine in (anna, berta):
+            write(machine, "f", machine.name.encode())
+        await trio.sleep(5)
+        world.network.unblock(WAYS)
+        await world.converge()
+        (copy,) = anna.disk.tree().keys() - {"f"}
+        await showed_large_file(world, anna, berta, deleted=deleted, path=copy)
+        records = versions(anna, copy)
+        berta.forbid(copy, reading=True)  # so that it cannot be told at the start
+        await berta.start()
+        await trio.sleep(30)
+        berta.permit_all()
+        await world.heal()
+        await world.converge()
+        assert versions(anna, copy) == records
         assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
@@ -219,10 +248,14 @@ def test_mode_that_a_person_gives_it_after_the_kill_is_theirs() -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
+@pytest.mark.parametrize("before", [b"", b"first"])
 @pytest.mark.parametrize("deleted", [False, True])
-def test_file_that_cannot_be_read_at_first_is_known_when_it_can(deleted: bool) -> None:
+def test_file_that_cannot_be_read_at_first_is_known_when_it_can(before: bytes, deleted: bool) -> None:
     async def story(world: World) -> None:
         anna, berta = await two_that_share(world)
+        if before:
+            write(anna, "f", before)
+        await world.converge()
         await showed_large_file(world, anna, berta, deleted=deleted)
         records = versions(anna, "f")
         berta.forbid("f", reading=True)
