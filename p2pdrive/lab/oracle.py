@@ -381,12 +381,15 @@ class Oracle:
         for key in [key for key, there in self.unscanned.items() if key[0] == machine and there == data]:
             del self.unscanned[key]  # the node may have moved it before it went
         viewer = self._is_viewer(machine)  # what it does with others' files is nobody else's business
-        if not viewer or story.writer == machine:
+        if not viewer or story.writer == machine or not self._is_shown_elsewhere(machine, data):
             story.replaced = number
         else:
             self.put_away.setdefault(machine, {})[data] = number
         if not viewer and machine not in self.adopting:
             self.places.setdefault((path, data), Place()).removals.append(Removal(machine, number))
+
+    def _is_shown_elsewhere(self, machine: str, data: bytes) -> bool:
+        return any(data in files_in(tree).values() for name, tree in self._trees() if name != machine)
 
     def _forgive(self, data: bytes, number: int, why: str) -> None:
         story = self.stories.get(data)
