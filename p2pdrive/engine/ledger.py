@@ -16,7 +16,7 @@ from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, merge, winner
 from p2pdrive.model.manifest import Manifest
-from p2pdrive.model.record import Kind, Record
+from p2pdrive.model.record import Content, Kind, Record
 from p2pdrive.model.vector import Vector
 from p2pdrive.planning.conflicts import Verdict, judge
 
@@ -59,11 +59,10 @@ class Ledger:
             return
         entry = self.entry(seen.path)
         if entry is not None and describes(entry, seen):
-            if (arrival.content.mtime_ns, arrival.content.executable) != (
-                seen.content.mtime_ns,
-                seen.content.executable,
-            ):
-                return  # it did not get that time and mode
+            if _times(seen.content) != _times(arrival.content):
+                if _times(seen.content) == (arrival.content.executable, entry.content.mtime_ns):
+                    self.note(seen, entry.vector)  # it got its mode, and not its time yet
+                return
         elif entry is not None:
             self.forget(seen.path)  # it is of what was there before
         self.note(seen._replace(content=arrival.shown(seen.content)), arrival.seen)
@@ -227,3 +226,7 @@ class Ledger:
                 borrowed.append((number, manifest))
         store.borrow_all(connection, borrowed)
         self._puts = {}
+
+
+def _times(content: Content) -> tuple[bool, int]:
+    return (content.executable, content.mtime_ns)

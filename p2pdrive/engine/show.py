@@ -177,6 +177,8 @@ class _Run:
             found = finished or sources.get(task.moved_from)
             if task.content.kind is Kind.FILE and found is None:
                 found = task.expected
+                if found is None:
+                    continue  # it cannot be moved
             inode = found.inode if found is not None else 0
             content = _as_on_disk(task.content, finished) if finished is not None else task.content
             self.arriving.append(Arrival(task.path, content, task.seen, inode, finished is not None))
@@ -239,6 +241,8 @@ class _Run:
         with self._replica.reading() as log:
             entry = log.entries.get(task.moved_from)
         if source is None or entry is None or not is_version(entry, source):
+            raise Changed(f"{task.moved_from} changed.")
+        if entry.content.identity != task.content.identity:  # shown since this was planned
             raise Changed(f"{task.moved_from} changed.")
         stat = self._files.move(task.moved_from, task.path, source)
         stat = self._with_metadata(task.path, stat, task.content)

@@ -208,6 +208,30 @@ def test_what_took_the_place_of_a_file_and_has_moved_on_is_no_edit(what: str, de
 
 
 @pytest.mark.parametrize("deleted", [False, True])
+def test_mode_without_the_time_that_belongs_to_it_is_no_edit(deleted: bool) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await old_file(world, anna, "f")
+        world.network.block(WAYS)
+        anna.disk.chmod("f", True)
+        anna.disk.touch("f", anna.now_ns() - 5_000_000_000)
+        world.oracle.chmodded("anna", "f")
+        await shown_in_a_run(world, anna)
+        if deleted:
+            delete(anna, "f")
+        berta.ambushes.append(Ambush("before", "set_metadata:time", 0, lambda _: berta.kill()))
+        await trio.sleep(100)
+        assert not berta.alive
+        world.network.block(WAYS)
+        records = versions(anna, "f")
+        await started_again(world, berta)
+        assert versions(anna, "f") == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
 @pytest.mark.parametrize("what", ["time", "mode"])
 def test_time_or_mode_of_what_has_moved_on_is_no_edit(what: str, deleted: bool) -> None:
     async def story(world: World) -> None:

@@ -7,6 +7,8 @@ from random import Random
 import trio
 from blake3 import blake3
 
+from p2pdrive.engine.show import Shower
+from p2pdrive.engine.tasks import Task
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
@@ -147,5 +149,26 @@ def test_loser_that_nobody_has_is_tried_now_and_then_where_a_disk_rounds_times()
         clara.ambushes += [Ambush("after", "sync_directories", count, syncs.append) for count in range(100)]
         await trio.sleep(100)
         assert len(syncs) < 20
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_source_of_a_rename_that_shows_another_version_by_now_is_not_moved() -> None:
+    """Seed 2917179284: it was noted as what was wanted, so that version was gone from all folders."""
+
+    async def story(world: World) -> None:
+        anna, berta = await pair(world)
+        anna.disk.write("f", b"wanted")
+        await world.converge()
+        assert berta.drive is not None
+        replica = berta.drive.replica
+        with replica.reading() as log:
+            (wanted,) = log.registers.heads("f")
+        anna.disk.write("f", b"shown since")
+        await world.converge()
+        task = Task("g", wanted.content, wanted.vector, None, None, moved_from="f")
+        assert Shower(replica).show([task]).again == ["g"]
+        assert berta.disk.read("f") == b"shown since"
+        assert not berta.disk.exists("g")
 
     run_simulated(lambda: within_world(1, story), 1)
