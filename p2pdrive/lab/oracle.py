@@ -44,7 +44,8 @@ class Oracle:
         self.places: dict[tuple[str, bytes], Place] = {}
         self.targets: set[str] = set()  # of all links that persons made
         self.gone: dict[str, set[str]] = {}  # machine → paths that persons took away there, with their inside
-        self.made: dict[str, dict[str, bytes]] = {}  # machine → path → what a person put there last
+        #: machine → path → the file that a person put there last, None for what is no file
+        self.made: dict[str, dict[str, bytes | None]] = {}
         self.origins: dict[tuple[str, str], str] = {}  # (machine, path) → whence it came with its directory
         self.put_away: dict[str, dict[bytes, int]] = {}  # viewer → what of others it replaced, when
         self.moved: set[tuple[str, str]] = set()  # (machine, what a person gave another name)
@@ -77,9 +78,7 @@ class Oracle:
         if data != replaced:
             if not self._is_adopted(machine, path, data):
                 story.written, story.writer = number, machine
-            if machine in self.adopting and self.places.get((path, data), Place()).arrivals:
-                self._forgive(data, number, "it may be an older version, brought along")
-            self._arrive(path, data)
+            self._put(machine, path, data, number)
         else:
             self.changed.add(path)
         if data != replaced or not original_of(path):  # a copy stays one until it is edited
@@ -111,7 +110,7 @@ class Oracle:
             tree = self._machine(machine).disk.tree()
             self.moved.add((machine, new))
             moved = {path: shown for path, shown in tree.items() if _within(path, new)}
-            self._made(machine).update(dict.fromkeys(moved, b""))
+            self._made(machine).update(dict.fromkeys(moved))
             self.origins.update({(machine, path): old + path[len(new) :] for path in moved if path != new})
             contents = files_in(moved)
         if replaced is not None and replaced not in (contents or {}).values():
@@ -122,14 +121,14 @@ class Oracle:
         self._leave(machine, old)
         self._leave_unscanned(machine, new)
         self.changed.add(original_of(new))
-        self._made(machine)[new] = b""
+        self._made(machine)[new] = None
         if contents is None:
             self.arrived.add(new)
         for path, data in (contents or {}).items():
             before = old + path[len(new) :]
             if not self._is_viewer(machine):
                 self.places.setdefault((before, data), Place()).removals.append(Removal(machine, number))
-            self._arrive(path, data)
+            self._put(machine, path, data, number)
             self._made(machine)[path] = data
             if before in unscanned:
                 self.unscanned[machine, path] = data
@@ -137,13 +136,13 @@ class Oracle:
     def made_directory(self, machine: str, path: str) -> None:
         """A person made a directory."""
         self._next()
-        self._made(machine)[path] = b""
+        self._made(machine)[path] = None
 
     def linked(self, machine: str, path: str, target: str) -> None:
         """A person made a symlink."""
         self._next()
         self.targets.add(target)
-        self._made(machine)[path] = b""
+        self._made(machine)[path] = None
 
     def chmodded(self, machine: str, path: str) -> None:  # noqa: ARG002 - on whichever machine
         """A person changed the mode or the time of ``path``."""
@@ -180,7 +179,7 @@ class Oracle:
         self.killed(machine)
         number = self._next()
         mine = self._made(machine)
-        persons = (path for path, was in before.items() if _is_still(mine.get(path), was))
+        persons = (path for path, was in before.items() if path in mine and _is_still(mine[path], was))
         torn = (path for path, data in files_in(after).items() if data not in self.stories)
         entries = entries_of(self._machine(machine)) if self.world is not None else {}
         shown = (dict(before), dict(after), entries)
@@ -231,7 +230,7 @@ class Oracle:
         for key in [key for key in self.unscanned if key[0] == machine]:
             del self.unscanned[key]
         mine = self._made(machine)
-        for path in [path for path, data in mine.items() if data and there.get(path) != data]:
+        for path in [path for path, data in mine.items() if data is not None and there.get(path) != data]:
             del mine[path]  # what was put back is older
         others = [tree for name, tree in self._trees() if name != machine]
         elsewhere = [files_in(tree) for tree in others]
@@ -348,11 +347,17 @@ class Oracle:
         self.count += 1
         return self.count
 
-    def _made(self, machine: str) -> dict[str, bytes]:
+    def _made(self, machine: str) -> dict[str, bytes | None]:
         return self.made.setdefault(machine, {})
 
     def _story(self, data: bytes, where: str) -> Story:
         return self.stories.setdefault(data, Story(data, where))
+
+    def _put(self, machine: str, path: str, data: bytes, number: int) -> None:
+        """A person put it there. In a folder that is taken as it is, an older version is just that."""
+        if machine in self.adopting and self.places.get((path, data), Place()).arrivals:
+            self._forgive(data, number, "it may be an older version, brought along")
+        self._arrive(path, data)
 
     def _arrive(self, path: str, data: bytes) -> None:
         self.places.setdefault((path, data), Place()).arrivals.append(self.count)
@@ -427,8 +432,8 @@ class Oracle:
 
 
 def _is_still(made: bytes | None, shown: Any) -> bool:
-    """Whether ``shown`` is what a person made there (empty: something that is no file)."""
-    return made is not None and (not made or shown[0] != "file" or shown[1] == made)
+    """Whether ``shown`` is what a person made there (None: something that is no file)."""
+    return made is None or shown[0] != "file" or bool(shown[1] == made)
 
 
 def _within(path: str, directory: str) -> bool:

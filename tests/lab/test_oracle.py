@@ -236,11 +236,11 @@ def test_what_others_have_recorded_is_not_excused_when_a_backup_is_put_back() ->
 
 def test_what_a_viewer_replaced_is_replaced_once_its_folder_is_put_over_an_editors() -> None:
     async def story(world: World) -> None:
-        world.add_machine("anna")
+        anna = world.add_machine("anna")
         world.add_machine("berta", "viewer")
         oracle = world.oracle
         for name in ("a", "b"):
-            oracle.wrote("anna", name, name.encode(), None)
+            write(anna, name, name.encode())
         for name in ("a", "b"):
             oracle.wrote("berta", name, b"new", name.encode())
         assert standing(oracle) == {b"a", b"b", b"new"}
@@ -289,5 +289,41 @@ def test_only_note_that_someone_has_joined_is_not_undone() -> None:
         await world.converge()
         restore(scene)
         assert anna.is_being_put_back
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_empty_file_that_is_not_in_what_was_put_back_was_made_by_nobody() -> None:
+    oracle = Oracle()
+    oracle.wrote("anna", "a", b"one", None)
+    oracle.wrote("anna", "a", b"", b"one")
+    oracle.made_directory("anna", "d")
+    oracle.restored("anna", {}, {"a": file(b"one"), "d": ("directory",)})
+    assert set(oracle.made["anna"]) == {"d"}
+
+
+def test_older_version_in_a_folder_that_is_taken_as_it_is_need_not_stand_however_it_got_there() -> None:
+    oracle = Oracle()
+    for path in ("a", "b"):
+        oracle.wrote("anna", path, path.encode(), None)
+        oracle.wrote("anna", path, b"new " + path.encode(), path.encode())
+    oracle.adopting.add("anna")
+    oracle.wrote("anna", "a", b"a", b"new a")
+    oracle.wrote("anna", "b.tmp", b"b", None)
+    oracle.renamed("anna", "b.tmp", "b", b"new b", {"b": b"b"})
+    assert not standing(oracle)
+
+
+def test_what_a_viewer_replaces_and_nobody_else_shows_is_replaced() -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna"), world.add_machine("berta", "viewer")
+        oracle = world.oracle
+        for name in ("a", "b"):
+            oracle.wrote("anna", name, name.encode(), None)
+            berta.disk.write(name, name.encode())
+        anna.disk.write("a", b"a")
+        write(berta, "a", b"new")
+        write(berta, "b", b"new")
+        assert standing(oracle) == {b"a", b"new"}
 
     run_simulated(lambda: within_world(1, story), 1)
