@@ -28,9 +28,9 @@ def begin_to_receive(world: World) -> None:
     world.network.unblock(WAYS)
 
 
-async def killed_as(world: World, berta: Machine, step: str) -> None:
-    """Wait until berta was killed right after ``step``, and part her from anna."""
-    berta.ambushes.append(Ambush("after", step, 0, lambda _: berta.kill()))
+async def killed_as(world: World, berta: Machine, step: str, when: str = "after") -> None:
+    """Wait until berta was killed right after ``step`` (or before), and part her from anna."""
+    berta.ambushes.append(Ambush(when, step, 0, lambda _: berta.kill()))
     await trio.sleep(100)
     assert not berta.alive
     world.network.block(WAYS)
@@ -40,6 +40,16 @@ async def started_again(world: World, berta: Machine) -> None:
     """She looks at her folder first, and hears of the others then."""
     await berta.start()
     await trio.sleep(30)
+    await world.heal()
+    await world.converge()
+
+
+async def started_without_reading(world: World, berta: Machine, path: str) -> None:
+    """The same, but that she cannot read ``path`` at first."""
+    berta.forbid(path, reading=True)
+    await berta.start()
+    await trio.sleep(30)
+    berta.permit_all()
     await world.heal()
     await world.converge()
 
@@ -110,12 +120,7 @@ def test_conflict_copy_that_others_edited_and_that_has_moved_on_is_no_edit(delet
         (copy,) = anna.disk.tree().keys() - {"f"}
         await showed_large_file(world, anna, berta, deleted=deleted, path=copy)
         records = versions(anna, copy)
-        berta.forbid(copy, reading=True)  # so that it cannot be told at the start
-        await berta.start()
-        await trio.sleep(30)
-        berta.permit_all()
-        await world.heal()
-        await world.converge()
+        await started_without_reading(world, berta, copy)
         assert versions(anna, copy) == records
         assert anna.disk.tree() == berta.disk.tree()
 
@@ -219,10 +224,7 @@ def test_mode_without_the_time_that_belongs_to_it_is_no_edit(deleted: bool) -> N
         await shown_in_a_run(world, anna)
         if deleted:
             delete(anna, "f")
-        berta.ambushes.append(Ambush("before", "set_metadata:time", 0, lambda _: berta.kill()))
-        await trio.sleep(100)
-        assert not berta.alive
-        world.network.block(WAYS)
+        await killed_as(world, berta, "set_metadata:time", when="before")
         records = versions(anna, "f")
         await started_again(world, berta)
         assert versions(anna, "f") == records
@@ -282,12 +284,7 @@ def test_file_that_cannot_be_read_at_first_is_known_when_it_can(before: bytes, d
         await world.converge()
         await showed_large_file(world, anna, berta, deleted=deleted)
         records = versions(anna, "f")
-        berta.forbid("f", reading=True)
-        await berta.start()
-        await trio.sleep(30)
-        berta.permit_all()
-        await world.heal()
-        await world.converge()
+        await started_without_reading(world, berta, "f")
         assert versions(anna, "f") == records
         assert anna.disk.tree() == berta.disk.tree()
 
