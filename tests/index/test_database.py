@@ -117,6 +117,29 @@ def test_new_file_has_the_newest_format(database: Database) -> None:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_file_of_an_older_version_becomes_what_a_new_one_is_and_keeps_what_is_in_it(
+    version: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("p2pdrive.index.database.MIGRATIONS", MIGRATIONS[:version])
+        old = Database(str(tmp_path / "index.db"))
+        with old.transaction() as connection:
+            put(connection, "kept")
+        old.close()
+    schemas: list[list[tuple[str, str]]] = []
+    for name in ("index.db", "new.db"):
+        opened = Database(str(tmp_path / name))
+        with opened.read() as connection:
+            assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+            schemas.append(
+                sorted(connection.execute("SELECT name, sql FROM sqlite_master WHERE sql NOTNULL"))
+            )
+        assert names(opened) == (["kept"] if name == "index.db" else [])
+        opened.close()
+    assert schemas[0] == schemas[1]
+
+
 def test_file_of_a_newer_version_is_refused_untouched(tmp_path: Path) -> None:
     path = tmp_path / "index.db"
     Database(str(path)).close()
