@@ -84,7 +84,17 @@ class Copies:
         if not named_so or self._ledger.entry(seen.path) is not None or self._ledger.heads(seen.path):
             return None
         version = self.version_in(seen)
-        return View(version.path, version.actor, version.seq) if version is not None else None
+        if version is None or not self._is_ours(seen, version):
+            return None
+        return View(version.path, version.actor, version.seq)
+
+    def _is_ours(self, seen: Observed, version: Record) -> bool:
+        """Whether it is the copy of ``version`` that we made, be it in another folder. Once the conflict is
+        settled, a person may bring its copy back as a file of its own."""
+        if self._replica.adopting or self._ledger.has_arrived(seen):
+            return True
+        heads = self._ledger.heads(version.path)
+        return (version.actor, version.seq) in {(head.actor, head.seq) for head in heads}
 
     def version_in(self, seen: Observed) -> Record | None:
         """The version of another path whose copy a file of this name and content is, or once was."""

@@ -49,13 +49,18 @@ class Ledger:
             return self._entries[path]
         return self.log.entries.get(path)
 
+    def has_arrived(self, seen: Observed) -> bool:
+        """Whether it is what we were about to show there when we were stopped."""
+        arrival = self._arriving.get(seen.path)
+        return arrival is not None and seen.stat is not None and arrival.is_in(seen.stat.inode, seen.content)
+
     def note_arrival(self, seen: Observed) -> None:
         """Note what we were stopped in noting: that it is there because we showed it."""
         arrival = self._arriving.get(seen.path)
         if arrival is None:
             return
         self._arrived.append(seen.path)
-        if seen.stat is None or not arrival.is_in(seen.stat.inode, seen.content):
+        if arrival.is_copy or not self.has_arrived(seen):
             return
         entry = self.entry(seen.path)
         if entry is not None and describes(entry, seen):

@@ -170,9 +170,11 @@ class _Run:
 
     def expect(self, tasks: Iterable[Task]) -> None:
         """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
-        tasks = [task for task in tasks if task.content.live and task.view is None]
+        tasks = [task for task in tasks if task.content.live]
         sources = self._files.stats(task.moved_from for task in tasks if task.moved_from)
         for task in tasks:
+            if task.keep is not None and task.keep.view is not None and task.expected is not None:
+                self.arriving.append(Arrival(task.keep.path, task.keep.content, {}, task.expected.inode))
             finished = self._finished.get(task.path)
             found = finished or sources.get(task.moved_from)
             if task.content.kind is Kind.FILE and found is None:
@@ -240,9 +242,8 @@ class _Run:
         source = self._files.stat(task.moved_from)
         with self._replica.reading() as log:
             entry = log.entries.get(task.moved_from)
-        if source is None or entry is None or not is_version(entry, source):
-            raise Changed(f"{task.moved_from} changed.")
-        if entry.content.identity != task.content.identity:  # shown since this was planned
+        planned = entry is not None and entry.content.identity == task.content.identity  # else shown since
+        if source is None or entry is None or not planned or not is_version(entry, source):
             raise Changed(f"{task.moved_from} changed.")
         stat = self._files.move(task.moved_from, task.path, source)
         stat = self._with_metadata(task.path, stat, task.content)

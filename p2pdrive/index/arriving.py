@@ -25,6 +25,11 @@ class Arrival(NamedTuple):
     inode: int
     finished: bool = False
 
+    @property
+    def is_copy(self) -> bool:
+        """Whether it is a conflict copy, which stands for no version of its own path."""
+        return not self.seen and self.content.kind is not Kind.DIRECTORY
+
     def is_in(self, inode: int, content: Content) -> bool:
         """Whether that is what arrived, be it with another time or mode."""
         return self.inode in (0, inode) and self.content.identity == content.identity
