@@ -80,8 +80,7 @@ class Copies:
                 return
 
     def _view_of(self, seen: Observed) -> View | None:
-        named_so = copied(seen.path) is not None
-        if not named_so or self._ledger.entry(seen.path) is not None or self._ledger.heads(seen.path):
+        if copied(seen.path) is None or self._ledger.entry(seen.path) is not None:
             return None
         version = self.version_in(seen)
         if version is None or not self._is_ours(seen, version):
@@ -91,10 +90,15 @@ class Copies:
     def _is_ours(self, seen: Observed, version: Record) -> bool:
         """Whether it is the copy of ``version`` that we made, be it in another folder. Once the conflict is
         settled, a person may bring its copy back as a file of its own."""
-        if self._replica.adopting or self._ledger.has_arrived(seen):
+        heads = self._ledger.heads(seen.path)
+        if any(head.content.live for head in heads):
+            return False
+        if self._ledger.is_new_copy(seen):
             return True
-        heads = self._ledger.heads(version.path)
-        return (version.actor, version.seq) in {(head.actor, head.seq) for head in heads}
+        if heads:
+            return False
+        view = View(version.path, version.actor, version.seq)
+        return self._replica.is_adopting(seen.path) or self._standing_loser(view) is not None
 
     def version_in(self, seen: Observed) -> Record | None:
         """The version of another path whose copy a file of this name and content is, or once was."""

@@ -160,7 +160,8 @@ class Drive:
                 await self._look_into("")
                 self.scanned = True
                 if adopting and self.exchange.caught_up is knowledge:
-                    await self._offload(self.replica.adopted)
+                    undecided = {*self._being_written, *(path for path, _, _ in self.problems.all())}
+                    await self._offload(self.replica.adopted, undecided)
             else:
                 await self._look_at_named(list(named))
             self._observing = False
@@ -186,6 +187,8 @@ class Drive:
             await self._settle(paths)
             await self._settle(scan.take_missing(ended=False))
         await self._settle(scan.take_missing(ended=True))
+        if not start:  # nobody else may ever ask for a copy that is gone
+            await self._settle(await self._offload(self.replica.arriving))
         rules = self.replica.ignore.problems if not start else ()
         self._report_scanned(start, [*scan.problems, *rules])
 

@@ -10,7 +10,7 @@ from p2pdrive.engine.observe import Observed, describes
 from p2pdrive.engine.replica import Replica
 from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
-from p2pdrive.index.arriving import Arriving
+from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import paths
@@ -49,10 +49,10 @@ class Ledger:
             return self._entries[path]
         return self.log.entries.get(path)
 
-    def has_arrived(self, seen: Observed) -> bool:
-        """Whether it is what we were about to show there when we were stopped."""
+    def is_new_copy(self, seen: Observed) -> bool:
+        """Whether it is the conflict copy that we were about to show there when we were stopped."""
         arrival = self._arriving.get(seen.path)
-        return arrival is not None and seen.stat is not None and arrival.is_in(seen.stat.inode, seen.content)
+        return arrival is not None and arrival.is_copy and _is_in(arrival, seen)
 
     def note_arrival(self, seen: Observed) -> None:
         """Note what we were stopped in noting: that it is there because we showed it."""
@@ -60,7 +60,7 @@ class Ledger:
         if arrival is None:
             return
         self._arrived.append(seen.path)
-        if arrival.is_copy or not self.has_arrived(seen):
+        if arrival.is_copy or not _is_in(arrival, seen):
             return
         entry = self.entry(seen.path)
         if entry is not None and describes(entry, seen):
@@ -231,6 +231,10 @@ class Ledger:
                 borrowed.append((number, manifest))
         store.borrow_all(connection, borrowed)
         self._puts = {}
+
+
+def _is_in(arrival: Arrival, seen: Observed) -> bool:
+    return seen.stat is not None and arrival.is_in(seen.stat.inode, seen.content)
 
 
 def _times(content: Content) -> tuple[bool, int]:

@@ -1,7 +1,7 @@
 """What this node has on disk of one drive: the folder, its index, its blocks, its log."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefu
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Frontier, Log
+from p2pdrive.index.arriving import Arriving
 from p2pdrive.index.database import Database
 from p2pdrive.index.entries import Entries
 from p2pdrive.limits import PLAN_PATHS_MAX
@@ -29,7 +30,8 @@ class Replica:
     """One drive's state on this node. Synchronous: call it from ``offload``.
 
     ``adopting`` holds from a join, a restore or a copy until the next whole scan: the folder is taken as
-    it is, and nothing in it counts as deleted.
+    it is, and nothing in it counts as deleted. ``left_to_adopt`` are paths that were being written or
+    could not be read then: it holds for them until they are decided, or a restart.
     """
 
     def __init__(self, root: str, services: Services, marks: Frontier) -> None:
@@ -56,6 +58,7 @@ class Replica:
             self._former = dict(marks)
             self._claim(marks)
             self.adopting = bool(self._meta("adopting"))
+            self.left_to_adopt: set[str] = set()
             self.ignore = Ignore.load(self.files)
             opened.pop_all()
 
@@ -105,10 +108,20 @@ class Replica:
             start_afresh(Log(connection, self.drive), drop_own=True)
             self._set_meta("adopting", 1)
 
-    def adopted(self) -> None:
-        """The folder has been scanned whole since it was joined, restored or copied."""
+    def adopted(self, undecided: Iterable[str]) -> None:
+        """The folder was scanned whole since it was joined, restored or copied, but for ``undecided``."""
         self._set_meta("adopting", 0)
         self.adopting = False
+        self.left_to_adopt = {*undecided}
+
+    def is_adopting(self, path: str) -> bool:
+        """Whether what is at ``path`` is to be taken as it is."""
+        return self.adopting or path in self.left_to_adopt
+
+    def arriving(self) -> list[str]:
+        """Where something was about to be shown and nobody noted what became of it."""
+        with self.database.read() as connection:
+            return Arriving(connection).paths()
 
     def marks(self, log: Log) -> Frontier:
         """Our own actors' frontier, for the home to remember outside the folder; that of former ones too, as

@@ -56,6 +56,7 @@ class Settler:
                 run.settle(seen)
             marks = ledger.finish()
             settled.published = pen.written
+        self._replica.left_to_adopt -= {seen.path for seen in observed}.difference(settled.again)
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
         return settled
@@ -269,7 +270,7 @@ class _Run:
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:
         base = Base(entry.content, entry.vector) if entry is not None else None
         past = None
-        if base is None and seen.content.live and self._replica.adopting:
+        if base is None and seen.content.live and self._replica.is_adopting(seen.path):
             past = self._past(seen)
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         unshown = self._ledger.is_unshown(seen.path)

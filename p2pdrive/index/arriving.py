@@ -54,6 +54,10 @@ class Arriving:
         """What became of these is noted."""
         self._db.executemany("DELETE FROM arriving WHERE key = ?", ((paths.key(path),) for path in named))
 
+    def paths(self) -> list[str]:
+        """All of them."""
+        return [paths.from_key(key) for (key,) in self._db.execute("SELECT key FROM arriving")]
+
     def among(self, named: Iterable[str]) -> dict[str, Arrival]:
         """Those of these paths where something was about to be shown."""
         found: dict[str, Arrival] = {}

@@ -1,14 +1,16 @@
-"""Conflict copies that the index does not know: a kill left them, or a person brought them back."""
+"""Conflict copies that the index does not know: a kill left them, or a person brings them back or along."""
 
 from itertools import permutations
+from random import Random
 
 import pytest
 import trio
 
-from p2pdrive.lab.machine import Ambush
+from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from tests.lab.deeds import delete, rename, two_that_share, versions, write
+from p2pdrive.limits import EAGER_FILE_BYTES_MAX
+from tests.lab.deeds import WAYS, delete, rename, two_that_share, versions, write
 
 
 async def in_conflict(world: World, ignorant: str) -> str:
@@ -57,28 +59,129 @@ def test_copy_that_a_person_takes_away_and_brings_back_is_there_again(where: str
     run_simulated(lambda: within_world(1, story), 1)
 
 
-@pytest.mark.parametrize("name", ["anna", "berta"])
-def test_copy_made_just_before_a_kill_and_settled_meanwhile_is_no_file_of_its_own(name: str) -> None:
-    """Anna makes it anew; berta moves her own version there."""
-
+@pytest.mark.parametrize("name", ["anna", "berta", "clara"])
+def test_copy_that_a_person_brings_back_when_its_version_has_won_is_there_again(name: str) -> None:
     async def story(world: World) -> None:
-        copy = await in_conflict(world, name)
-        killed, clara = world.machine(name), world.machine("clara")
-        killed.ambushes.append(Ambush("after", "publish", 0, lambda _: killed.kill()))
-        world.network.unblock([(name, "clara"), ("clara", name)])
-        await trio.sleep(60)
-        assert not killed.alive
-        assert killed.disk.tree().keys() == {"f", copy}
-        delete(clara, copy)
-        await trio.sleep(5)
-        for path in ("f", copy):
-            killed.forbid(path, reading=True)  # so that it hears of that first
-        await killed.start()
-        await trio.sleep(30)
-        killed.permit_all()
+        copy = await in_conflict(world, "anna")
+        person = world.machine(name)
         await world.heal()
         await world.converge()
+        delete(person, "f")
+        await world.converge()
         assert all(machine.disk.tree().keys() == {"f"} for machine in world.machines)
-        assert versions(clara, copy) == []
+        write(person, copy, b"by berta")
+        write(person, "f", b"by anna")
+        await world.converge()
+        assert all(machine.disk.tree().keys() == {"f", copy} for machine in world.machines)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+async def killed_as_it_made(world: World, copy: str, name: str) -> Machine:
+    """The machine of that name, stopped as soon as it had both; anna makes the copy anew, berta moves her own
+    version there."""
+    killed = world.machine(name)
+    killed.ambushes.append(Ambush("after", "publish", 0, lambda _: killed.kill()))
+    world.network.unblock([(name, "clara"), ("clara", name)])
+    await trio.sleep(60)
+    assert not killed.alive
+    assert killed.disk.exists(copy)
+    return killed
+
+
+async def started_again(world: World, killed: Machine, *unreadable: str) -> None:
+    """It hears of what the others did before it can read these."""
+    for path in unreadable:
+        killed.forbid(path, reading=True)
+    await killed.start()
+    await trio.sleep(30)
+    killed.permit_all()
+    await world.heal()
+    await world.converge()
+
+
+@pytest.mark.parametrize("name", ["anna", "berta"])
+def test_copy_made_just_before_a_kill_and_settled_meanwhile_is_no_file_of_its_own(name: str) -> None:
+    async def story(world: World) -> None:
+        copy = await in_conflict(world, name)
+        killed = await killed_as_it_made(world, copy, name)
+        delete(world.machine("clara"), copy)
+        await trio.sleep(5)
+        await started_again(world, killed, "f", copy)
+        assert all(machine.disk.tree().keys() == {"f"} for machine in world.machines)
+        assert versions(killed, copy) == []
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("name", ["anna", "berta"])
+def test_copy_made_just_before_a_kill_where_a_file_was_once_is_no_file_of_its_own(name: str) -> None:
+    async def story(world: World) -> None:
+        copy = await in_conflict(world, name)
+        write(world.machine(name), copy, b"an ordinary file")
+        await trio.sleep(10)
+        delete(world.machine(name), copy)
+        await trio.sleep(10)
+        records = versions(world.machine(name), copy)
+        killed = await killed_as_it_made(world, copy, name)
+        await started_again(world, killed)
+        assert all(machine.disk.tree().keys() == {"f", copy} for machine in world.machines)
+        assert versions(killed, copy) == records
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("name", ["anna", "berta"])
+def test_copy_made_just_before_a_kill_and_taken_away_by_a_person_may_come_back(name: str) -> None:
+    async def story(world: World) -> None:
+        copy = await in_conflict(world, name)
+        person = world.machine(name)
+        person.disk.make_directory("away")
+        world.oracle.made_directory(name, "away")
+        write(person, ".p2pdriveignore", b"away/\n")
+        await trio.sleep(5)
+        await killed_as_it_made(world, copy, name)
+        rename(person, copy, "away/f")
+        delete(world.machine("clara"), copy)
+        await trio.sleep(5)
+        await started_again(world, person, "f")
+        assert not any(machine.disk.exists(copy) for machine in world.machines)
+        rename(person, "away/f", copy)
+        await world.converge()
+        assert all(machine.disk.read(copy) == b"by berta" for machine in world.machines)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("why", ["it cannot be read", "it is being written"])
+@pytest.mark.parametrize("what", ["copy", "file"])
+def test_old_version_brought_along_that_a_join_cannot_look_at_yet_is_no_edit(what: str, why: str) -> None:
+    data = Random(3).randbytes(EAGER_FILE_BYTES_MAX if "written" in why else 10)
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "g", data)
+        await world.converge()
+        world.network.block(WAYS)
+        write(berta, "f", data)
+        await trio.sleep(60)
+        write(anna, "f", b"by anna")
+        await trio.sleep(5)
+        await world.heal()
+        await world.converge()
+        (copy,) = anna.disk.tree().keys() - {"f", "g"}
+        for path in (copy, "g"):
+            delete(anna, path)
+        await world.converge()
+
+        dora, path = world.add_machine("dora"), copy if what == "copy" else "g"
+        write(dora, path, data)
+        if "read" in why:
+            dora.forbid(path, reading=True)
+        await world.join(dora)
+        await trio.sleep(120)
+        dora.permit_all()
+        await world.converge()
+        assert all(machine.disk.tree().keys() == {"f"} for machine in world.machines)
 
     run_simulated(lambda: within_world(1, story), 1)
