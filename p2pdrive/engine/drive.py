@@ -160,7 +160,8 @@ class Drive:
                 await self._look_into("")
                 self.scanned = True
                 if adopting and self.exchange.caught_up is knowledge:
-                    undecided = {*self._being_written, *(path for path, _, _ in self.problems.all())}
+                    troubled = (path for path, _, _ in self.problems.all())
+                    undecided = {*self._being_written, *self._changed_paths, *troubled}
                     await self._offload(self.replica.adopted, undecided)
             else:
                 await self._look_at_named(list(named))
@@ -171,6 +172,7 @@ class Drive:
         free = self.materialiser.leave_alone(named, above=True)
         troubled = self.problems.among(free)
         found = await self._offload(sort, self.replica, free, self.materialiser.shown, troubled)
+        self.replica.left_to_adopt.difference_update(found.nothing)
         for path in found.nothing:
             self.problems.resolve(path)
         await self._settle(found.files)

@@ -56,7 +56,8 @@ class Settler:
                 run.settle(seen)
             marks = ledger.finish()
             settled.published = pen.written
-        self._replica.left_to_adopt -= {seen.path for seen in observed}.difference(settled.again)
+        decided = {seen.path for seen in observed}.difference(settled.again)
+        self._replica.left_to_adopt.difference_update(decided)
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
         return settled

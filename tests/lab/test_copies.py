@@ -12,6 +12,9 @@ from p2pdrive.lab.world import World, within_world
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX
 from tests.lab.deeds import WAYS, delete, rename, two_that_share, versions, write
 
+#: So large that it is not looked at while it is being written.
+LARGE = Random(3).randbytes(EAGER_FILE_BYTES_MAX)
+
 
 async def in_conflict(world: World, ignorant: str) -> str:
     """The copy of berta's version that berta or anna, and clara show; anna's is later. The third is
@@ -153,35 +156,79 @@ def test_copy_made_just_before_a_kill_and_taken_away_by_a_person_may_come_back(n
     run_simulated(lambda: within_world(1, story), 1)
 
 
-@pytest.mark.parametrize("why", ["it cannot be read", "it is being written"])
+async def with_old_versions(world: World, data: bytes) -> str:
+    """Anna and berta deleted ``g`` and the copy of a loser, both of ``data``. Returns the copy's name."""
+    anna, berta = await two_that_share(world)
+    write(anna, "g", data)
+    await world.converge()
+    world.network.block(WAYS)
+    write(berta, "f", data)
+    await trio.sleep(60)
+    write(anna, "f", b"by anna")
+    await trio.sleep(5)
+    await world.heal()
+    await world.converge()
+    (copy,) = anna.disk.tree().keys() - {"f", "g"}
+    for path in (copy, "g"):
+        delete(anna, path)
+    await world.converge()
+    return str(copy)
+
+
+async def joined_while_writing(world: World, dora: Machine, path: str, data: bytes) -> None:
+    """Dora's folder has been adopted, but for the file that she writes."""
+    write(dora, path, data)
+    await world.join(dora)
+    while dora.drive is None or not dora.drive.scanned or dora.drive.replica.adopting:
+        dora.disk.write(path, data)
+        await trio.sleep(0.1)
+
+
 @pytest.mark.parametrize("what", ["copy", "file"])
-def test_old_version_brought_along_that_a_join_cannot_look_at_yet_is_no_edit(what: str, why: str) -> None:
-    data = Random(3).randbytes(EAGER_FILE_BYTES_MAX if "written" in why else 10)
-
+def test_old_version_brought_along_that_cannot_be_read_at_a_join_is_no_edit(what: str) -> None:
     async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        write(anna, "g", data)
-        await world.converge()
-        world.network.block(WAYS)
-        write(berta, "f", data)
-        await trio.sleep(60)
-        write(anna, "f", b"by anna")
-        await trio.sleep(5)
-        await world.heal()
-        await world.converge()
-        (copy,) = anna.disk.tree().keys() - {"f", "g"}
-        for path in (copy, "g"):
-            delete(anna, path)
-        await world.converge()
-
+        copy = await with_old_versions(world, b"old")
         dora, path = world.add_machine("dora"), copy if what == "copy" else "g"
-        write(dora, path, data)
-        if "read" in why:
-            dora.forbid(path, reading=True)
+        write(dora, path, b"old")
+        dora.forbid(path, reading=True)
         await world.join(dora)
         await trio.sleep(120)
         dora.permit_all()
         await world.converge()
         assert all(machine.disk.tree().keys() == {"f"} for machine in world.machines)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("what", ["copy", "file"])
+@pytest.mark.parametrize("slow", [1.0, 1000.0])
+def test_old_version_that_is_being_brought_along_at_a_join_is_no_edit(what: str, slow: float) -> None:
+    """A slow machine notices that it is still being written while it looks at the rest."""
+
+    async def story(world: World) -> None:
+        copy = await with_old_versions(world, LARGE)
+        dora, path = world.add_machine("dora"), copy if what == "copy" else "g"
+        dora.slow = slow
+        for number in range(5):
+            write(dora, f"other {number}", b"new")
+        await joined_while_writing(world, dora, path, LARGE)
+        await trio.sleep(60)
+        await world.converge()
+        assert not any(machine.disk.exists(path) for machine in world.machines)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_copy_that_was_being_brought_along_and_came_only_later_is_a_file_of_its_own() -> None:
+    async def story(world: World) -> None:
+        copy = await with_old_versions(world, LARGE)
+        dora = world.add_machine("dora")
+        await joined_while_writing(world, dora, copy, LARGE)
+        delete(dora, copy)
+        await trio.sleep(60)
+        write(dora, copy, LARGE)
+        await trio.sleep(60)
+        await world.converge()
+        assert all(machine.disk.tree().keys() == {"f", copy} for machine in world.machines)
 
     run_simulated(lambda: within_world(1, story), 1)
