@@ -251,16 +251,17 @@ class Volume:
     def recount(self) -> None:
         """Count links and space anew. What came back under a number that is taken again gets another."""
         inodes = [inode for _, inode in self.walk()]
+        stayed = {inode for inode in inodes if inode.links}
+        taken = {inode.number for inode in stayed}
         for inode in inodes:
             inode.links = 0
         self._freed = []
         self.used = 0
-        taken: set[int] = set()
         for inode in inodes:
             inode.links += 1
             if inode.links > 1:
                 continue
-            if inode.number in taken:
+            if inode.number in taken and inode not in stayed:
                 inode.number = self.number()
                 inode.known = None
             taken.add(inode.number)

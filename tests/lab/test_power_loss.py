@@ -57,6 +57,30 @@ def test_synced_content_does_not_make_the_name_durable() -> None:
     assert after_crash(prepare) == {(), (("f", b"new"),)}
 
 
+def test_file_keeps_its_inode_number_though_the_one_that_had_it_before_comes_back() -> None:
+    back = 0
+    for seed in SEEDS:
+        disk = disk_of(seed)
+        files = SimulatedFiles(disk)
+        disk.write("a/old", b"old")
+        disk.make_directory("b")
+        for path in ("a", "b", "a/old"):
+            disk.sync(path)
+        number = there(files, "a/old").inode
+        disk.delete("a/old")
+        disk.write("b/new", b"new")
+        assert there(files, "b/new").inode == number
+        for path in ("b", "b/new"):
+            disk.sync(path)
+        disk.crash()
+        files = SimulatedFiles(disk)
+        assert there(files, "b/new").inode == number
+        if disk.exists("a/old"):
+            back += 1
+            assert there(files, "a/old").inode != number
+    assert back
+
+
 def test_replacement_is_wholly_old_or_wholly_new() -> None:
     kept = set()
 
