@@ -65,8 +65,8 @@ class SafeWrite:
                 return None
             raise
         found = look(new)
-        if found is not None and found.same_version(expected):
-            return found
+        if found is None or found.same_version(expected):
+            return found or expected  # what was taken away at once was there
         # What was moved was an edit. Back it goes; if its old name is taken again, both stay visible.
         self._put_back(new, old)
         raise Changed(f"{old.name}: changed just before it was to be renamed")

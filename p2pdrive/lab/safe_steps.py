@@ -73,8 +73,8 @@ class SafeSteps:
         self._note(source, path)
         self._opened.step("move:judge", source)
         found = self._look(new)
-        if found is not None and found.same_version(expected):
-            return found
+        if found is None or found.same_version(expected):
+            return found or expected
         self._put_back(new, old, "move", source)
         self._note(source, path)
         self._disk.on_undone_move(source, path)

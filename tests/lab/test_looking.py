@@ -14,7 +14,7 @@ from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.manifest import Manifest
-from tests.lab.deeds import until
+from tests.lab.deeds import delete, rename, two_that_share, until, write
 
 
 async def pair(world: World, grain_ns: int = 1) -> tuple[Machine, Machine]:
@@ -170,5 +170,24 @@ def test_source_of_a_rename_that_shows_another_version_by_now_is_not_moved() -> 
         assert Shower(replica).show([task]).again == ["g"]
         assert berta.disk.read("f") == b"shown since"
         assert not berta.disk.exists("g")
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_file_that_a_person_deletes_as_soon_as_it_was_renamed_here_stays_deleted() -> None:
+    """Seed 3254811693: nobody noted that it had been there, so it was shown again."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await anna.stop()
+        write(anna, "f", b"old")
+        await trio.sleep(10)
+        await anna.start()
+        await world.converge()
+        berta.ambushes.append(Ambush("before", "move:judge", 0, lambda _: delete(berta, "g")))
+        rename(anna, "f", "g")
+        await world.converge()
+        assert not berta.ambushes
+        assert anna.disk.tree() == berta.disk.tree() == {}
 
     run_simulated(lambda: within_world(1, story), 1)
