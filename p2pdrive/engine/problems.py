@@ -119,10 +119,11 @@ class Problems:
         return settle, look
 
     def hurry(self, changed: Iterable[str] | None = None) -> None:
-        """There is news of these paths (of all: a peer came): try them again now."""
+        """There is news of these paths (of all: a peer came): try them again now, and soon again, as what is
+        reported next may have been met without the news."""
         for path in self._troubles if changed is None else changed:
             if path in self._troubles:
-                self._troubles[path].retry_at = 0.0
+                self._troubles[path].attempts, self._troubles[path].retry_at = 0, 0.0
 
     def all(self) -> list[tuple[str, str, int]]:
         """(path, what, since in ns), by path."""

@@ -1,0 +1,37 @@
+"""When a path that cannot be synced is tried again."""
+
+from p2pdrive.engine.problems import Problems
+from p2pdrive.limits import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
+from p2pdrive.model.problem import Problem
+
+
+class Clock:
+    seconds = 1000.0
+
+
+def tried_for_long(clock: Clock) -> Problems:
+    """A problem of ``f`` that was met so often that the next try is far away."""
+    problems = Problems(lambda: 0, lambda: clock.seconds)
+    for _ in range(20):
+        problems.report(Problem("f", "it cannot be read"))
+    clock.seconds += RETRY_SECONDS_MAX / 2
+    assert problems.waits("f")
+    return problems
+
+
+def test_path_of_which_there_is_news_is_tried_at_once() -> None:
+    problems = tried_for_long(Clock())
+    problems.hurry(["f"])
+    assert not problems.waits("f")
+    assert problems.due() == (["f"], [])
+
+
+def test_problem_that_was_met_before_the_news_and_is_reported_after_it_does_not_wait_for_long() -> None:
+    """Seed 3148352512: what others had made of a viewer's file was shown half a minute late, or five."""
+    clock = Clock()
+    problems = tried_for_long(clock)
+    problems.hurry(["f"])
+    problems.report(Problem("f", "it cannot be read"))
+    assert problems.waits("f")
+    clock.seconds += RETRY_SECONDS_MIN
+    assert not problems.waits("f")
