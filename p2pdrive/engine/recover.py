@@ -24,7 +24,9 @@ def recover(replica: Replica) -> None:
     that it was put away, and its successor may have been deleted by a person since.
     """
     for displaced in replica.files.displaced():
-        with suppress(DiskFull, NotWritable, Unreadable):  # it stays where it is until the next start
+        with suppress(
+            Changed, DiskFull, NotWritable, Unreadable
+        ):  # it stays where it is until the next start
             _take_up(replica, displaced)
 
 
@@ -45,6 +47,8 @@ def take_up_edits(replica: Replica, left: Collection[Displaced]) -> frozenset[Di
 
 def _is_kept(replica: Replica, displaced: Displaced) -> bool:
     """Whether the folder or the log has this content."""
+    if displaced.stat.kind not in _KINDS:
+        return False
     path = _origin(displaced)
     there = replica.files.stat(path)
     return (there is not None and there.inode == displaced.stat.inode) or _in_log(
@@ -83,7 +87,10 @@ def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
 
 
 def _known(replica: Replica, displaced: Displaced, path: str) -> bool:
-    """Whether the log has a version of this content; its blocks go into packs then."""
+    """Whether the log has a version of this content; its blocks go into packs then. It has none of what is in a
+    directory, which may be anything."""
+    if displaced.stat.kind not in _KINDS:
+        return False
     known = _in_log(replica, path, _content(replica, displaced))
     if known and displaced.stat.kind is FileKind.FILE:
         with replica.files.open_displaced(displaced.name) as handle:

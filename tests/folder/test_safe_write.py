@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 
 from p2pdrive.errors import Changed, InUse
-from p2pdrive.folder.files import Stat
+from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.folder.inotify import Inotify
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.syscalls import SystemCalls
@@ -230,6 +230,33 @@ def test_edit_of_the_new_version_during_the_undo_is_kept(root: Path) -> None:
     with pytest.raises(Changed):
         files.publish("received", "f", expected)
     assert {b"first edit", b"second edit"} <= set(contents(root))
+    files.close()
+
+
+def test_directory_made_during_the_undo_is_displaced_and_can_be_put_back(root: Path) -> None:
+    calls = Stepping(modern=True)
+    files, expected = prepared(root, calls)
+
+    def act() -> None:
+        if (root / "f").is_dir():
+            return
+        if (root / "f").read_bytes() == b"old":
+            (root / "saved").write_bytes(b"edit")
+            (root / "saved").rename(root / "f")
+        elif (root / "f").read_bytes() == b"new":
+            (root / "f").unlink()
+            (root / "f").mkdir()
+            (root / "f" / "inside").write_bytes(b"inside")
+
+    calls.step = act
+    with pytest.raises(Changed):
+        files.publish("received", "f", expected)
+    calls.step = lambda: None
+    assert (root / "f").read_bytes() == b"edit"
+    (displaced,) = files.displaced()
+    assert displaced.stat.kind is FileKind.DIRECTORY
+    files.publish(displaced.name, "put back", None)
+    assert (root / "put back" / "inside").read_bytes() == b"inside"
     files.close()
 
 

@@ -45,6 +45,7 @@ from p2pdrive.lab.scenario import plan, run
         3422723606,
         3574261933,
         3763238119,
+        3806413205,
         4279279513,
     ],
 )

@@ -4,6 +4,7 @@ import errno
 from itertools import permutations
 from random import Random
 
+import pytest
 import trio
 from blake3 import blake3
 
@@ -189,5 +190,35 @@ def test_file_that_a_person_deletes_as_soon_as_it_was_renamed_here_stays_deleted
         await world.converge()
         assert not berta.ambushes
         assert anna.disk.tree() == berta.disk.tree() == {}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_directory_made_in_place_of_a_version_that_is_just_taken_back_is_kept(restarted: bool) -> None:
+    """Seed 3806413205: it stayed displaced, and the drive opened no more."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"first")
+        await world.converge()
+
+        def replace_by_directory(_: str) -> None:
+            delete(berta, "f")
+            write(berta, "f/inside", b"inside")
+            if restarted:
+                berta.ambushes.append(Ambush("after", "publish", 0, lambda _: berta.kill()))
+
+        berta.ambushes.append(Ambush("before", "publish:exchange", 0, lambda _: write(berta, "f", b"edit")))
+        berta.ambushes.append(Ambush("before", "publish:judge", 0, replace_by_directory))
+        write(anna, "f", b"second")
+        await trio.sleep(60)
+        if restarted:
+            assert not berta.alive
+            await berta.start()
+        await world.converge()
+        shown = {each[1] for each in anna.disk.tree().values() if each[0] == "file"}
+        assert shown >= {b"inside", b"edit"}
+        assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
