@@ -24,9 +24,7 @@ def recover(replica: Replica) -> None:
     that it was put away, and its successor may have been deleted by a person since.
     """
     for displaced in replica.files.displaced():
-        with suppress(
-            Changed, DiskFull, NotWritable, Unreadable
-        ):  # it stays where it is until the next start
+        with suppress(Changed, DiskFull, NotWritable, Unreadable):  # it stays there until the next start
             _take_up(replica, displaced)
 
 
@@ -87,8 +85,8 @@ def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
 
 
 def _known(replica: Replica, displaced: Displaced, path: str) -> bool:
-    """Whether the log has a version of this content; its blocks go into packs then. It has none of what is in a
-    directory, which may be anything."""
+    """Whether the log has a version of this content; its blocks go into packs then. A directory may hold
+    anything."""
     if displaced.stat.kind not in _KINDS:
         return False
     known = _in_log(replica, path, _content(replica, displaced))
