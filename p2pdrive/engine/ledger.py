@@ -5,9 +5,11 @@ written in a few at its end: a statement a path would cost more than all the res
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from p2pdrive.engine.observe import Observed, describes
 from p2pdrive.engine.replica import Replica
+from p2pdrive.folder.files import Stat
 from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
@@ -33,6 +35,7 @@ class Ledger:
         self._entries: dict[str, Entry | None] = dict.fromkeys(named) | log.entries.get_many(named)
         self._heads: dict[str, Heads] = dict.fromkeys(named, ()) | log.registers.heads_of(named)
         self._arriving = Arriving(log.connection).among(named)
+        self._renames = Arriving(log.connection).renames()
         self._arrived: list[str] = []  # those of them that are decided
         self._marked = log.entries.among_unshown(named)
         self._with_views = log.entries.with_views(named)
@@ -54,6 +57,21 @@ class Ledger:
         arrival = self._arriving.get(seen.path)
         return arrival is not None and arrival.is_copy and _is_in(arrival, seen)
 
+    def note_rename(self, seen: Observed) -> None:
+        """The same of what was at a path that is looked at: it is not missed there."""
+        entry = self.entry(seen.path)
+        if entry is None or entry.view is not None or _inode(seen.stat) == entry.inode:
+            return
+        arrival = self._renames.get(entry.inode)
+        if arrival is None or self.entry(arrival.path) is not None:
+            return
+        stat = self._replica.files.stat(arrival.path)
+        if stat is None or (stat.inode, stat.size) != (entry.inode, entry.content.size):
+            return
+        if stat.mtime_ns in (entry.content.mtime_ns, arrival.content.mtime_ns):
+            content = replace(entry.content, executable=stat.executable, mtime_ns=stat.mtime_ns)
+            self.note(Observed(arrival.path, content, stat, moved=entry), arrival.seen)
+
     def note_arrival(self, seen: Observed) -> None:
         """Note what we were stopped in noting: that it is there because we showed it."""
         arrival = self._arriving.get(seen.path)
@@ -70,6 +88,8 @@ class Ledger:
                 return
         elif entry is not None:
             self.forget(seen.path)  # it is of what was there before
+        if seen.moved is None and not arrival.finished:
+            seen = seen._replace(moved=self._origin(seen))
         self.note(seen._replace(content=arrival.shown(seen.content)), arrival.seen)
 
     def written(self, path: str) -> Entry | None:
@@ -197,6 +217,15 @@ class Ledger:
         """Whether the mark that ``path`` has says so already; what was touched needs one nobody knows."""
         return path not in self.touched and path in self._marked and self._marked[path][1] == size
 
+    def _origin(self, seen: Observed) -> Entry | None:
+        """The entry of the path from which we renamed what was seen."""
+        inode = _inode(seen.stat)
+        for entry in self.log.entries.with_inodes([inode]).get(inode, ()):
+            same = entry.view is None and entry.content.identity == seen.content.identity
+            if same and _inode(self._replica.files.stat(entry.path)) != inode:
+                return entry
+        return None
+
     def _note_live(self, seen: Observed, before: Entry | None, vector: Vector, view: View | None) -> None:
         assert seen.stat is not None
         number = before.id if before is not None else 0
@@ -231,6 +260,10 @@ class Ledger:
                 borrowed.append((number, manifest))
         store.borrow_all(connection, borrowed)
         self._puts = {}
+
+
+def _inode(stat: Stat | None) -> int:
+    return stat.inode if stat is not None else 0
 
 
 def _is_in(arrival: Arrival, seen: Observed) -> bool:

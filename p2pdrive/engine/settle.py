@@ -195,8 +195,9 @@ class _Run:
         self._copies = Copies(replica, ledger, may_write, settled)
 
     def recognise(self, seen: Observed) -> None:
-        """Before all decisions: see ``Copies.recognise``."""
+        """Before all decisions: see ``Copies.recognise`` and ``Ledger.note_rename``."""
         self._copies.recognise(seen)
+        self._ledger.note_rename(seen)
 
     def settle(self, seen: Observed) -> None:
         """Decide about one path, publish or adopt, and ask for what is to be shown."""

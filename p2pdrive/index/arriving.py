@@ -58,6 +58,11 @@ class Arriving:
         """All of them."""
         return [paths.from_key(key) for (key,) in self._db.execute("SELECT key FROM arriving")]
 
+    def renames(self) -> dict[int, Arrival]:
+        """Those that are to get there by a rename, by their inodes."""
+        rows = self._db.execute("SELECT * FROM arriving WHERE kind = ? AND NOT finished", (int(Kind.FILE),))
+        return {arrival.inode: arrival for arrival in map(_arrival, rows) if not arrival.is_copy}
+
     def among(self, named: Iterable[str]) -> dict[str, Arrival]:
         """Those of these paths where something was about to be shown."""
         found: dict[str, Arrival] = {}

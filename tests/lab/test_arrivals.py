@@ -170,6 +170,39 @@ async def shown_in_a_run(world: World, anna: Machine) -> None:
     await trio.sleep(5)
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("unreadable", ["", "g"])
+def test_old_path_of_a_rename_that_shows_something_new_is_not_deleted(unreadable: str, fresh: bool) -> None:
+    """Seed 1781128149: the old path was missed, though its file had gone to where we had moved it."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        if fresh:  # on berta's machine: too young for its inode to tell
+            write(anna, "f", b"old")
+            await world.converge()
+            await anna.stop()
+            await anna.start()
+            await world.converge()
+        else:
+            await old_file(world, anna, "f")
+        world.network.block(WAYS)
+        rename(anna, "f", "g")
+        await trio.sleep(5)
+        write(anna, "f", b"new")
+        await shown_in_a_run(world, anna)
+        await killed_as(world, berta, "move")
+        assert berta.disk.read("g") == b"old"
+        records = versions(anna, "f"), versions(anna, "g")
+        if unreadable:
+            await started_without_reading(world, berta, unreadable)
+        else:
+            await started_again(world, berta)
+        assert (versions(anna, "f"), versions(anna, "g")) == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 @pytest.mark.parametrize("what", STEPS)
 def test_what_else_has_moved_on_meanwhile_is_no_edit(what: str) -> None:
     async def story(world: World) -> None:
