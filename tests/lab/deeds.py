@@ -1,12 +1,17 @@
 """What persons do on machines of a simulated world, with the oracle watching."""
 
 from collections.abc import Callable
+from random import Random
 
 import trio
 
-from p2pdrive.lab.machine import Machine
+from p2pdrive.lab.machine import Ambush, Machine
+from p2pdrive.lab.network import Quality
 from p2pdrive.lab.world import World
 from p2pdrive.model.record import Record
+
+#: It takes its time over a slow link.
+LARGE = Random(3).randbytes(3_900_000)
 
 #: Between anna and berta, both ways.
 WAYS = [("anna", "berta"), ("berta", "anna")]
@@ -50,3 +55,53 @@ async def until(condition: Callable[[], object], pause: float = 0.001) -> None:
     with trio.fail_after(120):
         while not condition():  # noqa: ASYNC110 - nothing tells
             await trio.sleep(pause)
+
+
+def begin_to_receive(world: World) -> None:
+    """What anna did goes to berta now, slowly."""
+    world.network.set_quality("anna", "berta", Quality(0.01, 0.0, 1e5))
+    world.network.unblock(WAYS)
+
+
+async def killed_as(world: World, berta: Machine, step: str, when: str = "after") -> None:
+    """Wait until berta was killed right after ``step`` (or before), and part her from anna."""
+    berta.ambushes.append(Ambush(when, step, 0, lambda _: berta.kill()))
+    await trio.sleep(100)
+    assert not berta.alive
+    world.network.block(WAYS)
+
+
+async def started_again(world: World, berta: Machine) -> None:
+    """She looks at her folder first, and hears of the others then."""
+    await berta.start()
+    await trio.sleep(30)
+    await world.heal()
+    await world.converge()
+
+
+async def started_without_reading(world: World, berta: Machine, path: str) -> None:
+    """The same, but that she cannot read ``path`` at first."""
+    berta.forbid(path, reading=True)
+    await berta.start()
+    await trio.sleep(30)
+    berta.permit_all()
+    await world.heal()
+    await world.converge()
+
+
+async def old_file(world: World, anna: Machine, path: str) -> None:
+    """So old when it is first looked at that a rename of it is known as one."""
+    await anna.stop()
+    write(anna, path, b"old")
+    await trio.sleep(10)
+    await anna.start()
+    await world.converge()
+
+
+async def shown_in_a_run(world: World, anna: Machine) -> None:
+    """What anna did last is recorded, and about to be shown elsewhere in one run with a large file."""
+    await trio.sleep(5)
+    write(anna, "large", LARGE)
+    await trio.sleep(5)
+    begin_to_receive(world)
+    await trio.sleep(5)

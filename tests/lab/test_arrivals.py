@@ -3,8 +3,6 @@
 What it is was noted before (index/arriving.py), so the next start knows it again.
 """
 
-from random import Random
-
 import pytest
 import trio
 
@@ -12,46 +10,25 @@ from p2pdrive.errors import NotWritable
 from p2pdrive.index.arriving import Arriving
 from p2pdrive.index.entries import Entries
 from p2pdrive.lab.files import SimulatedFiles
-from p2pdrive.lab.machine import Ambush, Machine
-from p2pdrive.lab.network import Quality
+from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from tests.lab.deeds import WAYS, delete, rename, two_that_share, until, versions, write
-
-#: It takes its time over a slow link.
-LARGE = Random(3).randbytes(3_900_000)
-
-
-def begin_to_receive(world: World) -> None:
-    """What anna did goes to berta now, slowly."""
-    world.network.set_quality("anna", "berta", Quality(0.01, 0.0, 1e5))
-    world.network.unblock(WAYS)
-
-
-async def killed_as(world: World, berta: Machine, step: str, when: str = "after") -> None:
-    """Wait until berta was killed right after ``step`` (or before), and part her from anna."""
-    berta.ambushes.append(Ambush(when, step, 0, lambda _: berta.kill()))
-    await trio.sleep(100)
-    assert not berta.alive
-    world.network.block(WAYS)
-
-
-async def started_again(world: World, berta: Machine) -> None:
-    """She looks at her folder first, and hears of the others then."""
-    await berta.start()
-    await trio.sleep(30)
-    await world.heal()
-    await world.converge()
-
-
-async def started_without_reading(world: World, berta: Machine, path: str) -> None:
-    """The same, but that she cannot read ``path`` at first."""
-    berta.forbid(path, reading=True)
-    await berta.start()
-    await trio.sleep(30)
-    berta.permit_all()
-    await world.heal()
-    await world.converge()
+from tests.lab.deeds import (
+    LARGE,
+    WAYS,
+    begin_to_receive,
+    delete,
+    killed_as,
+    old_file,
+    rename,
+    shown_in_a_run,
+    started_again,
+    started_without_reading,
+    two_that_share,
+    until,
+    versions,
+    write,
+)
 
 
 def go_on(anna: Machine, deleted: bool, path: str) -> None:
@@ -131,15 +108,6 @@ def test_conflict_copy_that_others_edited_and_that_has_moved_on_is_no_edit(delet
 STEPS = {"link": "publish", "directory": "make_directory", "rename": "move"}
 
 
-async def old_file(world: World, anna: Machine, path: str) -> None:
-    """So old when it is first looked at that a rename of it is known as one."""
-    await anna.stop()
-    write(anna, path, b"old")
-    await trio.sleep(10)
-    await anna.start()
-    await world.converge()
-
-
 def make(machine: Machine, what: str, path: str) -> None:
     """A link or a directory, or the old file ``f`` under another name."""
     if what == "rename":
@@ -159,48 +127,6 @@ def take_away(machine: Machine, path: str) -> None:
     )
     remove(path)
     machine.world.oracle.deleted(machine.name, path, None)
-
-
-async def shown_in_a_run(world: World, anna: Machine) -> None:
-    """What anna did last is recorded, and about to be shown elsewhere in one run with a large file."""
-    await trio.sleep(5)
-    write(anna, "large", LARGE)
-    await trio.sleep(5)
-    begin_to_receive(world)
-    await trio.sleep(5)
-
-
-@pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("unreadable", ["", "g"])
-def test_old_path_of_a_rename_that_shows_something_new_is_not_deleted(unreadable: str, fresh: bool) -> None:
-    """Seed 1781128149: the old path was missed, though its file had gone to where we had moved it."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        if fresh:  # on berta's machine: too young for its inode to tell
-            write(anna, "f", b"old")
-            await world.converge()
-            await anna.stop()
-            await anna.start()
-            await world.converge()
-        else:
-            await old_file(world, anna, "f")
-        world.network.block(WAYS)
-        rename(anna, "f", "g")
-        await trio.sleep(5)
-        write(anna, "f", b"new")
-        await shown_in_a_run(world, anna)
-        await killed_as(world, berta, "move")
-        assert berta.disk.read("g") == b"old"
-        records = versions(anna, "f"), versions(anna, "g")
-        if unreadable:
-            await started_without_reading(world, berta, unreadable)
-        else:
-            await started_again(world, berta)
-        assert (versions(anna, "f"), versions(anna, "g")) == records
-        assert anna.disk.tree() == berta.disk.tree()
-
-    run_simulated(lambda: within_world(1, story), 1)
 
 
 @pytest.mark.parametrize("what", STEPS)
@@ -416,25 +342,5 @@ def test_error_just_after_it_got_its_name_makes_no_edit_of_it(monkeypatch: pytes
         await world.converge()
         assert failed == ["f"]
         assert versions(anna, "f") == records
-
-    run_simulated(lambda: within_world(1, story), 1)
-
-
-def test_source_of_a_rename_that_cannot_be_looked_at_holds_up_nothing_else() -> None:
-    """Its directory is closed while the rest of the run is on its way."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        anna.disk.make_directory("d")
-        world.oracle.made_directory("anna", "d")
-        await old_file(world, anna, "d/f")
-        world.network.block(WAYS)
-        rename(anna, "d/f", "g")
-        await shown_in_a_run(world, anna)
-        drive = berta.drive
-        assert drive is not None and drive.materialiser.busy
-        berta.forbid("d", reading=True)
-        await until(lambda: berta.disk.exists("large"))
-        assert berta.drive is drive
 
     run_simulated(lambda: within_world(1, story), 1)

@@ -8,14 +8,12 @@ import pytest
 import trio
 from blake3 import blake3
 
-from p2pdrive.engine.show import Shower
-from p2pdrive.engine.tasks import Task
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.manifest import Manifest
-from tests.lab.deeds import delete, rename, two_that_share, until, write
+from tests.lab.deeds import delete, two_that_share, until, write
 
 
 async def pair(world: World, grain_ns: int = 1) -> tuple[Machine, Machine]:
@@ -150,46 +148,6 @@ def test_loser_that_nobody_has_is_tried_now_and_then_where_a_disk_rounds_times()
         clara.ambushes += [Ambush("after", "sync_directories", count, syncs.append) for count in range(100)]
         await trio.sleep(100)
         assert len(syncs) < 20
-
-    run_simulated(lambda: within_world(1, story), 1)
-
-
-def test_source_of_a_rename_that_shows_another_version_by_now_is_not_moved() -> None:
-    """Seed 2917179284: it was noted as what was wanted, so that version was gone from all folders."""
-
-    async def story(world: World) -> None:
-        anna, berta = await pair(world)
-        anna.disk.write("f", b"wanted")
-        await world.converge()
-        assert berta.drive is not None
-        replica = berta.drive.replica
-        with replica.reading() as log:
-            (wanted,) = log.registers.heads("f")
-        anna.disk.write("f", b"shown since")
-        await world.converge()
-        task = Task("g", wanted.content, wanted.vector, None, None, moved_from="f")
-        assert Shower(replica).show([task]).again == ["g"]
-        assert berta.disk.read("f") == b"shown since"
-        assert not berta.disk.exists("g")
-
-    run_simulated(lambda: within_world(1, story), 1)
-
-
-def test_file_that_a_person_deletes_as_soon_as_it_was_renamed_here_stays_deleted() -> None:
-    """Seed 3254811693: nobody noted that it had been there, so it was shown again."""
-
-    async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        await anna.stop()
-        write(anna, "f", b"old")
-        await trio.sleep(10)
-        await anna.start()
-        await world.converge()
-        berta.ambushes.append(Ambush("before", "move:judge", 0, lambda _: delete(berta, "g")))
-        rename(anna, "f", "g")
-        await world.converge()
-        assert not berta.ambushes
-        assert anna.disk.tree() == berta.disk.tree() == {}
 
     run_simulated(lambda: within_world(1, story), 1)
 

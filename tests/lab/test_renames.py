@@ -1,0 +1,113 @@
+"""Renames that others made, carried out here."""
+
+import pytest
+import trio
+
+from p2pdrive.engine.show import Shower
+from p2pdrive.engine.tasks import Task
+from p2pdrive.lab.machine import Ambush
+from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.world import World, within_world
+from tests.lab.deeds import (
+    WAYS,
+    delete,
+    killed_as,
+    old_file,
+    rename,
+    shown_in_a_run,
+    started_again,
+    started_without_reading,
+    two_that_share,
+    until,
+    versions,
+    write,
+)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+@pytest.mark.parametrize("unreadable", ["", "g"])
+def test_old_path_of_a_rename_that_shows_something_new_is_not_deleted(unreadable: str, fresh: bool) -> None:
+    """Seed 1781128149: the old path was missed, though its file had gone to where we had moved it."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        if fresh:  # on berta's machine: too young for its inode to tell
+            write(anna, "f", b"old")
+            await world.converge()
+            await anna.stop()
+            await anna.start()
+            await world.converge()
+        else:
+            await old_file(world, anna, "f")
+        world.network.block(WAYS)
+        rename(anna, "f", "g")
+        await trio.sleep(5)
+        write(anna, "f", b"new")
+        await shown_in_a_run(world, anna)
+        await killed_as(world, berta, "move")
+        assert berta.disk.read("g") == b"old"
+        records = versions(anna, "f"), versions(anna, "g")
+        if unreadable:
+            await started_without_reading(world, berta, unreadable)
+        else:
+            await started_again(world, berta)
+        assert (versions(anna, "f"), versions(anna, "g")) == records
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_source_of_a_rename_that_cannot_be_looked_at_holds_up_nothing_else() -> None:
+    """Its directory is closed while the rest of the run is on its way."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        anna.disk.make_directory("d")
+        world.oracle.made_directory("anna", "d")
+        await old_file(world, anna, "d/f")
+        world.network.block(WAYS)
+        rename(anna, "d/f", "g")
+        await shown_in_a_run(world, anna)
+        drive = berta.drive
+        assert drive is not None and drive.materialiser.busy
+        berta.forbid("d", reading=True)
+        await until(lambda: berta.disk.exists("large"))
+        assert berta.drive is drive
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_source_of_a_rename_that_shows_another_version_by_now_is_not_moved() -> None:
+    """Seed 2917179284: it was noted as what was wanted, so that version was gone from all folders."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"wanted")
+        await world.converge()
+        assert berta.drive is not None
+        replica = berta.drive.replica
+        with replica.reading() as log:
+            (wanted,) = log.registers.heads("f")
+        write(anna, "f", b"shown since")
+        await world.converge()
+        task = Task("g", wanted.content, wanted.vector, None, None, moved_from="f")
+        assert Shower(replica).show([task]).again == ["g"]
+        assert berta.disk.read("f") == b"shown since"
+        assert not berta.disk.exists("g")
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_file_that_a_person_deletes_as_soon_as_it_was_renamed_here_stays_deleted() -> None:
+    """Seed 3254811693: nobody noted that it had been there, so it was shown again."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await old_file(world, anna, "f")
+        berta.ambushes.append(Ambush("before", "move:judge", 0, lambda _: delete(berta, "g")))
+        rename(anna, "f", "g")
+        await world.converge()
+        assert not berta.ambushes
+        assert anna.disk.tree() == berta.disk.tree() == {}
+
+    run_simulated(lambda: within_world(1, story), 1)
