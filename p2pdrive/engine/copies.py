@@ -180,11 +180,10 @@ class Copies:
     def _show(self, copy: str, loser: Record) -> None:
         if self._ledger.verdict(copy).content.live:
             return  # someone made an ordinary file of that name; the loser stays in the history
-        entry = self._ledger.entry(copy)
-        stat = self._replica.files.stat(copy)
-        if stat is None or entry is not None:
+        if self._replica.files.stat(copy) is None:  # what is there may be an edit; when it goes: ``uncover``
             view = View(loser.path, loser.actor, loser.seq)
-            self._settled.tasks.append(Task(copy, loser.content, {}, stat, entry, view))
+            entry = self._ledger.entry(copy)
+            self._settled.tasks.append(Task(copy, loser.content, {}, None, entry, view))
 
     def _standing_loser(self, view: View) -> Record | None:
         """The record that the copy shows, while it is a loser of its path."""

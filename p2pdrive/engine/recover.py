@@ -116,7 +116,8 @@ def _in_log(replica: Replica, path: str, content: Content) -> bool:
 
 def _publish_beside(replica: Replica, displaced: Displaced, path: str) -> None:
     directory, name = paths.parent(path), paths.name(path)
-    if directory and replica.files.stat(directory) is None:
+    above = replica.files.stat(directory)
+    if above is None or above.kind is not FileKind.DIRECTORY:
         directory = ""
     for number in range(1, _TRIES):
         beside = paths.join(directory, f"recovered {number} {name}"[:200])

@@ -12,7 +12,7 @@ from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.errors import Changed, RootMissing, WorldError
-from p2pdrive.folder.files import FileKind, Files
+from p2pdrive.folder.files import Files
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -201,8 +201,6 @@ class _Run:
 
     def settle(self, seen: Observed) -> None:
         """Decide about one path, publish or adopt, and ask for what is to be shown."""
-        if seen.stat is not None and seen.stat.kind is FileKind.OTHER:
-            return
         self._ledger.note_arrival(seen)
         entry = self._ledger.entry(seen.path)
         if entry is not None and entry.view is not None:

@@ -17,7 +17,7 @@ from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
+from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.index.entries import Entry
@@ -128,14 +128,18 @@ class Shower:
         kept = {change.content.root for change in run.changes}
         with self._replica.reading() as log:
             staying = _blocks_of(Manifests(log.connection), run.changes)
-            for retired in run.retired:
+            for retired in list(run.retired):
                 entry = retired.entry
                 if entry is None or entry.content.kind is not Kind.FILE or entry.content.root in kept:
                     continue
                 manifests = Manifests(log.connection)
                 manifest = manifests.get(entry.content.root, entry.content.blocks, entry.content.size)
-                if manifest is not None:
+                if manifest is None:
+                    continue
+                try:
                     self._retire_one(retired, entry, manifest, staying)
+                except (Changed, Unreadable):
+                    run.retired.remove(retired)  # it stays displaced
 
     def _retire_one(self, retired: _Retired, entry: Entry, manifest: Manifest, staying: set[bytes]) -> None:
         held = self._replica.store.held_elsewhere((block for _, block in manifest), entry.id) | staying
@@ -246,8 +250,11 @@ class _Run:
         if source is None or entry is None or not planned or not is_version(entry, source):
             raise Changed(f"{task.moved_from} changed.")
         stat = self._files.move(task.moved_from, task.path, source)
-        stat = self._with_metadata(task.path, stat, task.content)
         self.directories.add(paths.parent(task.moved_from))
+        try:
+            stat = self._with_metadata(task.path, stat, task.content)
+        except (Changed, DiskFull, NotWritable):  # it was there; edited or gone already, or its time can wait
+            self.shown.check.append(task.path)
         change = Change(
             task.path, _as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
         )

@@ -10,6 +10,7 @@ from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX
+from p2pdrive.planning.conflicts import copy_path
 from tests.lab.deeds import WAYS, delete, rename, two_that_share, versions, write
 
 #: So large that it is not looked at while it is being written.
@@ -152,6 +153,53 @@ def test_copy_made_just_before_a_kill_and_taken_away_by_a_person_may_come_back(n
         rename(person, "away/f", copy)
         await world.converge()
         assert all(machine.disk.read(copy) == b"by berta" for machine in world.machines)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("size", [20, 5_000_000])
+@pytest.mark.parametrize("look", [1, 2])
+def test_edit_of_an_ordinary_file_is_not_replaced_by_the_copy_that_its_name_is_of(
+    look: int, size: int
+) -> None:
+    """Others deleted it, and made the loser whose copy has its name: the edit was gone, history included."""
+    edit = Random(5).randbytes(size)
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"first")
+        await world.converge()
+        world.network.block(WAYS)
+        write(berta, "f", b"by berta")
+        await trio.sleep(10)
+        write(anna, "f", b"by anna")
+        loser = next(version for version in versions(berta, "f") if version.content.size == 8)
+        copy = copy_path(loser, "berta")
+        write(anna, copy, b"ordinary")
+        await trio.sleep(10)
+        world.network.unblock(WAYS)
+        await world.converge()
+        assert berta.disk.read(copy) == b"ordinary"
+
+        world.network.block(WAYS)
+        delete(anna, copy)
+        write(anna, "f", b"by anna again")
+        await trio.sleep(10)
+        looks: list[str] = []
+
+        def glance(path: str) -> None:
+            looks.extend([path] if path == copy else [])
+            if len(looks) == look:
+                write(berta, copy, edit)
+            else:
+                berta.ambushes.append(Ambush("before", "stat", 0, glance))
+
+        berta.ambushes.append(Ambush("before", "stat", 0, glance))
+        world.network.unblock(WAYS)
+        await trio.sleep(100)
+        assert len(looks) == look
+        await world.converge()
+        assert edit in [shown[1] for shown in anna.disk.tree().values() if shown[0] == "file"]
 
     run_simulated(lambda: within_world(1, story), 1)
 

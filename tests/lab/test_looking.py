@@ -180,3 +180,28 @@ def test_directory_made_in_place_of_a_version_that_is_just_taken_back_is_kept(re
         assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_pipe_is_a_problem_and_not_looked_at_all_the_time(before: bool) -> None:
+    async def story(world: World) -> None:
+        _, berta = await two_that_share(world)
+        if before:
+            write(berta, "f", b"a file")
+            await world.converge()
+            berta.disk.delete("f")
+        berta.disk.make_other("f")
+        await trio.sleep(30)
+        looks = []
+
+        def look(path: str) -> None:
+            looks.append(path)
+            berta.ambushes.append(Ambush("before", "stat", 0, look))
+
+        berta.ambushes.append(Ambush("before", "stat", 0, look))
+        await trio.sleep(600)
+        assert len(looks) < 100
+        assert berta.drive is not None
+        assert [path for path, _, _ in berta.drive.problems.all()] == ["f"]
+
+    run_simulated(lambda: within_world(1, story), 1)

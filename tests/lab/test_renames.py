@@ -111,3 +111,21 @@ def test_file_that_a_person_deletes_as_soon_as_it_was_renamed_here_stays_deleted
         assert anna.disk.tree() == berta.disk.tree() == {}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("left", ["mode", "time"])
+def test_file_that_a_person_deletes_before_it_got_its_mode_or_time_stays_deleted(left: str) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        if left == "time":
+            berta.disk.stored_ns = 2_000_000_000
+        await old_file(world, anna, "f")
+        berta.ambushes.append(Ambush("after", "move", 0, lambda _: delete(berta, "g")))
+        rename(anna, "f", "g")
+        if left == "mode":
+            anna.disk.chmod("g", True)
+        await world.converge()
+        assert not berta.ambushes
+        assert anna.disk.tree() == berta.disk.tree() == {}
+
+    run_simulated(lambda: within_world(1, story), 1)

@@ -1,0 +1,64 @@
+"""What a person does to a path in the middle of a write of ours."""
+
+import pytest
+import trio
+
+from p2pdrive.lab.machine import Ambush
+from p2pdrive.lab.scheduler import run_simulated
+from p2pdrive.lab.world import World, within_world
+from tests.lab.deeds import delete, two_that_share, write
+
+
+@pytest.mark.parametrize("by", ["file", "link"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_edit_whose_directory_is_something_else_by_then_is_put_elsewhere(by: str, restarted: bool) -> None:
+    """It stayed displaced for ever."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "d/f", b"first")
+        await world.converge()
+
+        def replace_directory(_: str) -> None:
+            berta.disk.remove_directory("d")
+            world.oracle.deleted("berta", "d", None)
+            if by == "file":
+                write(berta, "d", b"a file")
+            else:
+                berta.disk.symlink("d", "e")
+                world.oracle.linked("berta", "d", "e")
+
+        berta.ambushes.append(Ambush("before", "remove:take", 0, lambda _: write(berta, "d/f", b"edit")))
+        berta.ambushes.append(Ambush("before", "remove:judge", 0, replace_directory))
+        delete(anna, "d/f")
+        await trio.sleep(60)
+        assert not berta.ambushes
+        if restarted:
+            berta.kill()
+            await berta.start()
+        await world.converge()
+        assert b"edit" in [shown[1] for shown in anna.disk.tree().values() if shown[0] == "file"]
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_file_that_cannot_be_read_as_it_is_replaced_keeps_nothing_else_from_being_shown() -> None:
+    """The drive as a whole ended in an error, and what was shown in the same run was not noted."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"first")
+        await world.converge()
+        drive = berta.drive
+
+        def forbid(_: str) -> None:
+            berta.forbid("f", reading=True)
+
+        berta.ambushes.append(Ambush("before", "publish:exchange", 0, forbid))
+        write(anna, "f", b"second")
+        await trio.sleep(60)
+        assert not berta.ambushes
+        assert berta.drive is drive
+        assert berta.disk.read("f") == b"second"
+
+    run_simulated(lambda: within_world(1, story), 1)
