@@ -5,8 +5,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from blake3 import blake3
-
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
@@ -59,7 +57,7 @@ class Replica:
             self._claim(marks)
             self.adopting = bool(self._meta("adopting"))
             self.left_to_adopt: set[str] = set()
-            self.ignore = Ignore.load(self.files)
+            self.ignore = self._load_ignore()
             opened.pop_all()
 
     def shows_inside(self, log: Log, directory: str) -> bool:
@@ -92,14 +90,18 @@ class Replica:
 
         All that the heads name is to be looked at then.
         """
-        self.ignore = Ignore.load(self.files)
-        rules = blake3("\n".join(self.ignore.lines).encode()).digest()
-        if rules == self._meta("rules"):
+        self.ignore = self._load_ignore()
+        rules = "\n".join(self.ignore.lines).encode()
+        if rules == self._meta("ignored"):
             return False
         with self.writing() as log:
             log.mark_all_unshown()
-            self._set_meta("rules", rules)
+            self._set_meta("ignored", rules)
         return True
+
+    def _load_ignore(self) -> Ignore:
+        rules = self._meta("ignored")
+        return Ignore.load(self.files, rules.decode().split("\n") if isinstance(rules, bytes) else ())
 
     def start_afresh(self) -> None:
         """Our actor's log has parted from what the peers hold: write under a new one (see authoring)."""

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
-from p2pdrive.errors import Unreadable
+from p2pdrive.errors import Changed, Unreadable
 from p2pdrive.folder.files import FileKind, Files
 from p2pdrive.limits import (
     IGNORE_BYTES_MAX,
@@ -52,10 +52,9 @@ class Ignore:
         self._directory = lru_cache(IGNORE_MEMORY_MAX)(lambda path: self._matches(path + "/"))
 
     @classmethod
-    def load(cls, files: Files) -> "Ignore":
-        """The rules in the drive's folder; none where there is no ignore file.
-
-        Raises RootMissing, and Changed if the file is being changed right now.
+    def load(cls, files: Files, followed: Iterable[str] = ()) -> "Ignore":
+        """The rules in the drive's folder; none where there is no ignore file. While it cannot be read, those
+        ``followed`` so far: what they hide may be secret. Raises RootMissing.
         """
         try:
             found = files.stat(IGNORE_FILE)
@@ -68,8 +67,8 @@ class Ignore:
                 length = 0
                 while count := handle.readinto(memoryview(content)[length:]):
                     length += count
-        except Unreadable as error:
-            return cls((), [Problem(IGNORE_FILE, str(error))])
+        except (Changed, Unreadable) as error:
+            return cls(followed, [Problem(IGNORE_FILE, str(error))])
         if length > IGNORE_BYTES_MAX:
             return cls((), [Problem(IGNORE_FILE, f"is larger than {IGNORE_BYTES_MAX} bytes, not followed")])
         try:

@@ -13,6 +13,7 @@ from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.manifest import Manifest
+from p2pdrive.model.paths import IGNORE_FILE
 from tests.lab.deeds import delete, two_that_share, until, write
 
 
@@ -203,5 +204,44 @@ def test_pipe_is_a_problem_and_not_looked_at_all_the_time(before: bool) -> None:
         assert len(looks) < 100
         assert berta.drive is not None
         assert [path for path, _, _ in berta.drive.problems.all()] == ["f"]
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_rules_that_cannot_be_read_for_a_while_are_followed_all_the_same(restarted: bool) -> None:
+    """All that they hide was published."""
+
+    async def story(world: World) -> None:
+        anna, _ = await two_that_share(world)
+        write(anna, IGNORE_FILE, b"secret\n")
+        await world.converge()
+        write(anna, "secret", b"secret")
+        await world.converge()
+        anna.forbid(IGNORE_FILE, reading=True)
+        if restarted:
+            anna.kill()
+            await anna.start()
+        await trio.sleep(600)
+        assert versions(anna, "secret") == set()
+        assert anna.drive is not None
+        assert [path for path, _, _ in anna.drive.problems.all()] == [IGNORE_FILE]
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_rules_that_are_gone_as_they_are_opened_do_not_stop_the_drive() -> None:
+    async def story(world: World) -> None:
+        anna, _ = await two_that_share(world)
+        write(anna, IGNORE_FILE, b"hidden\n")
+        write(anna, "hidden", b"hidden")
+        await world.converge()
+        drive = anna.drive
+        anna.ambushes.append(Ambush("before", "open", 0, lambda _: delete(anna, IGNORE_FILE)))
+        write(anna, IGNORE_FILE, b"hidden too\n")
+        await trio.sleep(20)
+        assert not anna.ambushes
+        assert anna.drive is drive
+        assert versions(anna, "hidden") == {root(b"hidden")}
 
     run_simulated(lambda: within_world(1, story), 1)
