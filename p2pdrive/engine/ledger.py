@@ -58,7 +58,8 @@ class Ledger:
         return arrival is not None and arrival.is_copy and _is_in(arrival, seen)
 
     def note_rename(self, seen: Observed) -> None:
-        """The same of what was at a path that is looked at: it is not missed there."""
+        """What was at that path may be where we were about to rename it when we were stopped: note that, so
+        that it is not missed."""
         entry = self.entry(seen.path)
         if entry is None or entry.view is not None or _inode(seen.stat) == entry.inode:
             return

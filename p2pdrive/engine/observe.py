@@ -9,6 +9,7 @@ from blake3 import blake3
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Changed, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
+from p2pdrive.folder.scan import OTHER
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX, OWNED_FILE_BYTES_MAX, QUIET_SECONDS
@@ -21,8 +22,6 @@ from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 #: fine at all; FAT's are the coarsest in use.
 FINE_GRAIN_NS = 20_000_000
 COARSE_GRAIN_NS = 2_000_000_000
-
-_OTHER = "is neither file, folder nor link, and is not synced"
 
 Blocks = list[tuple[bytes, bytes]]
 
@@ -115,7 +114,7 @@ class Observer:
         if stat.kind is FileKind.SYMLINK:
             return Observed(path, Content(Kind.SYMLINK, target=stat.target or ""), stat)
         if stat.kind is FileKind.OTHER:
-            raise Unreadable(_OTHER)
+            raise Unreadable(OTHER)
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
         if entry is None:

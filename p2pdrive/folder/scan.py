@@ -9,6 +9,9 @@ from p2pdrive.folder.ignore import SIBLING_PREFIX, Ignore
 from p2pdrive.model.paths import join, refusal
 from p2pdrive.model.problem import Problem
 
+#: What is said of a pipe, a socket or a device.
+OTHER = "is neither file, folder nor link, and is not synced"
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -89,7 +92,7 @@ def _item(ignore: Ignore, directory: str, found: Name) -> Seen | Unseen | Proble
 
 def _seen(path: str, found: Stat) -> Seen | Unseen:
     if found.kind is FileKind.OTHER:
-        return Unseen(path, Problem(path, "is neither file, folder nor link, and is not synced"))
+        return Unseen(path, Problem(path, OTHER))
     if found.kind is FileKind.SYMLINK and found.target is None:
         return Unseen(path, Problem(path, "leads to a name that is not UTF-8, and is not synced"))
     return Seen(path, found)

@@ -71,20 +71,13 @@ async def killed_as(world: World, berta: Machine, step: str, when: str = "after"
     world.network.block(WAYS)
 
 
-async def started_again(world: World, berta: Machine) -> None:
-    """She looks at her folder first, and hears of the others then."""
-    await berta.start()
+async def started_again(world: World, killed: Machine, *unreadable: str) -> None:
+    """It looks at its folder first, but for what it cannot read yet, and hears of the others then."""
+    for path in unreadable:
+        killed.forbid(path, reading=True)
+    await killed.start()
     await trio.sleep(30)
-    await world.heal()
-    await world.converge()
-
-
-async def started_without_reading(world: World, berta: Machine, path: str) -> None:
-    """The same, but that she cannot read ``path`` at first."""
-    berta.forbid(path, reading=True)
-    await berta.start()
-    await trio.sleep(30)
-    berta.permit_all()
+    killed.permit_all()
     await world.heal()
     await world.converge()
 

@@ -23,7 +23,6 @@ from tests.lab.deeds import (
     rename,
     shown_in_a_run,
     started_again,
-    started_without_reading,
     two_that_share,
     until,
     versions,
@@ -97,7 +96,7 @@ def test_conflict_copy_that_others_edited_and_that_has_moved_on_is_no_edit(delet
         (copy,) = anna.disk.tree().keys() - {"f"}
         await showed_large_file(world, anna, berta, deleted=deleted, path=copy)
         records = versions(anna, copy)
-        await started_without_reading(world, berta, copy)
+        await started_again(world, berta, copy)
         assert versions(anna, copy) == records
         assert anna.disk.tree() == berta.disk.tree()
 
@@ -243,7 +242,7 @@ def test_file_that_cannot_be_read_at_first_is_known_when_it_can(before: bytes, d
         await world.converge()
         await showed_large_file(world, anna, berta, deleted=deleted)
         records = versions(anna, "f")
-        await started_without_reading(world, berta, "f")
+        await started_again(world, berta, "f")
         assert versions(anna, "f") == records
         assert anna.disk.tree() == berta.disk.tree()
 

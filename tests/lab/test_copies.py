@@ -11,7 +11,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX
 from p2pdrive.planning.conflicts import copy_path
-from tests.lab.deeds import WAYS, delete, rename, two_that_share, versions, write
+from tests.lab.deeds import WAYS, delete, rename, started_again, two_that_share, versions, write
 
 #: So large that it is not looked at while it is being written.
 LARGE = Random(3).randbytes(EAGER_FILE_BYTES_MAX)
@@ -91,17 +91,6 @@ async def killed_as_it_made(world: World, copy: str, name: str) -> Machine:
     assert not killed.alive
     assert killed.disk.exists(copy)
     return killed
-
-
-async def started_again(world: World, killed: Machine, *unreadable: str) -> None:
-    """It hears of what the others did before it can read these."""
-    for path in unreadable:
-        killed.forbid(path, reading=True)
-    await killed.start()
-    await trio.sleep(30)
-    killed.permit_all()
-    await world.heal()
-    await world.converge()
 
 
 @pytest.mark.parametrize("name", ["anna", "berta"])
