@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trio
 from click.testing import CliRunner
 
 from p2pdrive.cli.lab import lab
@@ -19,6 +20,7 @@ from p2pdrive.lab.faults import FAULTS
 from p2pdrive.lab.hosts import SCENARIOS
 from p2pdrive.lab.people import ACTIONS
 from p2pdrive.lab.scenario import JOIN, Outcome, plan, run
+from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.shrink import shrink
 from tests.lab.simulated import plant_violation
 
@@ -131,6 +133,21 @@ def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     ended = CliRunner().invoke(lab, ["simulate", "--trace", str(tmp_path / "none" / "trace")])
     assert ended.exit_code == 1
     assert "No such file or directory" in ended.output
+
+
+def test_an_interrupt_in_the_midst_of_what_passes_over_errors_ends_a_run() -> None:
+    async def main() -> None:
+        await trio.sleep(1)
+        with suppress(BaseException):
+            signal.raise_signal(signal.SIGINT)
+        await trio.sleep(1)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_simulated(main, 1)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no system that tells open files")

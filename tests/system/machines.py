@@ -15,8 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,8 @@ _SMALL = 64 * 1024
 #: each process that runs tests beside others.
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_PORTS = range(20_000 + _WORKER, 32_000, _WORKERS)
+_PORTS = list(range(20_000 + _WORKER, 32_000, _WORKERS))
+random.SystemRandom().shuffle(_PORTS)
 
 Status = dict[str, Any]
 
@@ -370,12 +371,11 @@ def changed_invite(link: str, **changes: Any) -> str:
 
 
 def _free_port() -> int:
-    candidates: Sequence[int] = random.SystemRandom().sample(_PORTS, 100)
-    for port in candidates:
+    """One that this process was not given before: the machine that has it may not have begun to listen."""
+    while _PORTS:
         with socket.socket() as probe:
-            try:
+            port = _PORTS.pop()
+            with suppress(OSError):
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+                return port
     raise AssertionError("no free port was found")
