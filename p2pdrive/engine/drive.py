@@ -54,13 +54,14 @@ class Drive:
             self.problems,
             self._look_again_soon,
             self._progressed,
-            lambda: self.informed,
+            self._may_publish,
             lambda: self.exchange.pulling,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
         self._being_written: set[str] = set()
         self._observing = False
         self._to_look = trio.Event()
+        self._knowing_rules: trio.Event | None = None  # what others hide was known then: ``caught_up``
 
     async def run(self) -> None:
         """Work until cancelled. Raises WorldError where the drive as a whole cannot go on."""
@@ -126,6 +127,11 @@ class Drive:
             return True
         return not self.exchange.standing.members.keys() - {self.replica.services.identity.device}
 
+    def _may_publish(self, path: str) -> bool:
+        """The same for one path: what the others' rules hide here is nothing to publish either."""
+        knowing = not self.replica.adopting or self._knowing_rules is self.exchange.caught_up
+        return self.informed and (knowing or path == IGNORE_FILE)
+
     # --- a local edit
 
     async def _watch(self) -> None:
@@ -152,21 +158,36 @@ class Drive:
             self._observing = True
             adopting, knowledge = self.replica.adopting, self.exchange.caught_up
             named, self._changed_paths = self._changed_paths, {}
+            if adopting:
+                named = {"": None}
+                if not await self._rules_are_here():
+                    self._observing = False
+                    self._look_again_soon(named)
+                    continue
             if (IGNORE_FILE in named or "" in named) and await self._reload_ignore():
                 named = {"": None}
             if adopting:
-                named = {"": None}
+                self._knowing_rules = knowledge
             if "" in named:
                 await self._look_into("")
                 self.scanned = True
                 if adopting and self.exchange.caught_up is knowledge:
-                    troubled = (path for path, _, _ in self.problems.all())
-                    undecided = {*self._being_written, *self._changed_paths, *troubled}
-                    await self._offload(self.replica.adopted, undecided)
+                    await self._offload(self.replica.adopted, self._undecided())
             else:
                 await self._look_at_named(list(named))
             self._observing = False
             self._progressed()
+
+    async def _rules_are_here(self) -> bool:
+        """Whether the ignore file is as the others have it, as far as that can be had."""
+        await self._settle([IGNORE_FILE])
+        if not await self._offload(self.replica.is_unshown, IGNORE_FILE):
+            return True
+        return bool(self.exchange.sources()) and self.problems.waits(IGNORE_FILE)
+
+    def _undecided(self) -> set[str]:
+        """What was not looked at to the end."""
+        return {*self._being_written, *self._changed_paths, *self.problems.paths()}
 
     async def _look_at_named(self, named: list[str]) -> None:
         free = self.materialiser.leave_alone(named, above=True)
@@ -175,6 +196,8 @@ class Drive:
         self.replica.left_to_adopt.difference_update(found.nothing)
         for path in found.nothing:
             self.problems.resolve(path)
+        if self.problems.gone((*found.nothing, *found.gone)):
+            self.materialiser.wake()
         await self._settle(found.files)
         for path in found.directories:
             await self._look_into(path)
@@ -193,6 +216,8 @@ class Drive:
             await self._settle(await self._offload(self.replica.arriving))
         rules = self.replica.ignore.problems if not start else ()
         self._report_scanned(start, [*scan.problems, *rules])
+        if self.replica.left_to_adopt:
+            self.replica.looked_into(start, self._undecided())
 
     def _report_scanned(self, start: str, found: Iterable[Problem]) -> None:
         if self.problems.report_scanned(start, found):
@@ -239,7 +264,7 @@ class Drive:
         if result.own_forks:
             self.exchange.fall_behind()
             self._look_at([""])
-        self.problems.hurry(result.changed)
+        self.problems.hurry(None if result.membership else result.changed)  # our own role, perhaps
         self.exchange.announce()
         self.materialiser.wake()
 

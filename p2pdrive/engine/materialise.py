@@ -25,14 +25,14 @@ from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
 
 #: Why a directory is not removed that would only be found not empty again and again.
-_STUCK = "it was deleted elsewhere, and goes when what is in it can go: see the problems there."
+_STUCK = "it was deleted or replaced elsewhere, and goes when what is in it can: see the problems there."
 
 
 class Materialiser:
     """The one place of a drive that settles paths and changes the folder.
 
     ``look_again(paths)`` is called with paths that changed under our hands; ``changed`` after every step
-    forward. While not ``informed`` nothing is published.
+    forward. ``may_publish`` as ``Settler`` says.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Materialiser:
         problems: Problems,
         look_again: Callable[[Iterable[str]], None],
         changed: Callable[[], None],
-        informed: Callable[[], bool],
+        may_publish: Callable[[str], bool],
         pulling: Callable[[], bool],
     ) -> None:
         self._replica = replica
         self._offload = replica.services.offload
         self._fetcher = Fetcher(replica, links)
-        self._settler = Settler(replica, informed)
+        self._settler = Settler(replica, may_publish)
         self._shower = Shower(replica)
         self._problems = problems
         self._look_again = look_again
@@ -154,7 +154,7 @@ class Materialiser:
             wanted = [task for task in tasks if needs_bytes(task)]
             failed = await self._fetcher.fetch(wanted, self._earlier) if wanted else {}
             owners = {task.path: _owner(task) for task in tasks}
-            self._report(Problem(owners[path], why) for path, why in failed.items())
+            self._report((Problem(owners[path], why) for path, why in failed.items()), Kind.SHOWN)
             ready = [task for task in tasks if task.path not in failed]
             shown = await self._offload(self._shower.show, ready)
         finally:
@@ -162,7 +162,7 @@ class Materialiser:
             self._slots.release()
         done = set(shown.done)
         self._fetcher.not_shown(task for task in ready if task.path not in done)
-        self._report(replace(problem, path=owners[problem.path]) for problem in shown.problems)
+        self._report((replace(problem, path=owners[problem.path]) for problem in shown.problems), Kind.SHOWN)
         self._report((replace(problem, path=owners[problem.path]) for problem in shown.held), Kind.HELD)
         if len(self.shown) > SHOWN_REMEMBERED_MAX:
             self.shown = {}
@@ -174,17 +174,22 @@ class Materialiser:
         occupied = {task.path for task in ready if task.expected and task.expected.kind is FileKind.DIRECTORY}
         stuck = [path for path in shown.again if path in occupied and self._problems.inside(path)]
         again = _at_once(shown.again, [path for path in shown.again if self._problems.waits(path)])
-        self._report(Problem(path, _STUCK) for path in stuck)
+        self._report((Problem(path, _STUCK) for path in stuck), Kind.SHOWN)
         self._look_again(path for path in again if path not in stuck)
         self._look_again(path for path in shown.done if path == IGNORE_FILE)
-        if failed or shown.done or shown.check or shown.problems:
+        stayed = any(task.moved_from and task.path not in done for task in tasks)  # and was claimed by us
+        if failed or stayed or shown.done or shown.check or shown.problems:
             self.wake()  # what only changed under our hands is looked at again first, a little later
         self._changed()
 
     def _note(self, settled: Settled) -> None:
         for path in settled.well:
             self._problems.resolve(path)
-        self._report(settled.problems)
+        self._report(settled.problems, Kind.SETTLED)
+        troubled = {problem.path for problem in settled.problems}
+        for task in settled.tasks:
+            if task.view is None and task.path not in troubled:
+                self._problems.unblock(task.path)
         self._look_again(settled.again)
         if settled.left:
             self.wake()
@@ -194,7 +199,7 @@ class Materialiser:
         if settled.published or settled.well:
             self._changed()
 
-    def _report(self, problems: Iterable[Problem], kind: Kind = Kind.SETTLED) -> None:
+    def _report(self, problems: Iterable[Problem], kind: Kind) -> None:
         for problem in problems:
             self._problems.report(problem, kind)
 

@@ -1,6 +1,6 @@
 """What keeps single paths from being synced, since when, and when to try again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,16 +17,18 @@ from p2pdrive.model.problem import Problem
 class Kind(Enum):
     """How a problem ends: the path is settled well; a scan finds it no more; not before the next start.
 
-    HELD is settled too, but by a program that closes a file: so soon, mostly, that nobody needs to know.
+    SHOWN was met when the folder was changed, where nothing else kept the path from being settled. HELD is
+    the same, but over as soon as a program closes a file: so soon, mostly, that nobody needs to know.
     """
 
     SETTLED = 1
     SCANNED = 2
     LASTING = 3
-    HELD = 4
+    SHOWN = 4
+    HELD = 5
 
 
-_SETTLED = (Kind.SETTLED, Kind.HELD)
+_SETTLED = (Kind.SETTLED, Kind.SHOWN, Kind.HELD)
 
 
 @dataclass(slots=True)
@@ -67,8 +69,7 @@ class Problems:
         named = {problem.path for problem in found}
         before = len(self._troubles)
         for path, trouble in list(self._troubles.items()):
-            inside = not start or path == start or path.startswith(start + "/")
-            if trouble.kind is Kind.SCANNED and inside and path not in named:
+            if trouble.kind is Kind.SCANNED and paths.within(path, start) and path not in named:
                 del self._troubles[path]
         ended = len(self._troubles) < before
         for problem in found:
@@ -76,22 +77,41 @@ class Problems:
         return ended
 
     def resolve(self, path: str) -> None:
-        """The path is settled well; the directories that waited for it are tried again now."""
+        """The path is settled well; what is above it or in it, and waited for it, is tried again now."""
         trouble = self._troubles.get(path)
         if trouble is not None and trouble.kind in _SETTLED:
             del self._troubles[path]
-            self.hurry(paths.ancestors(path))
+            self._hurry_around({path})
+
+    def unblock(self, path: str) -> None:
+        """Nothing but to show it keeps the path from being settled: that is tried now."""
+        trouble = self._troubles.get(path)
+        if trouble is not None and trouble.kind is Kind.SETTLED:
+            self.hurry([path])
+
+    def gone(self, named: Iterable[str]) -> bool:
+        """Nothing is at these paths, which is no news of those that are tried again: what a scan met there is
+        over, and what is above them or in them is tried again now. Returns whether there is any of that."""
+        if not self._troubles:
+            return False
+        gone = {path for path in named if path not in self._troubles or not self._is_retried(path)}
+        over = [
+            path
+            for path, trouble in self._troubles.items()
+            if trouble.kind is Kind.SCANNED and not gone.isdisjoint((path, *paths.ancestors(path)))
+        ]
+        for path in over:
+            del self._troubles[path]
+        return self._hurry_around(gone) or bool(over)
 
     def among(self, named: Iterable[str]) -> set[str]:
         """Those of ``named`` to look at for a problem's sake.
 
-        It ends when they are settled well; what a scan met, when the directory that it is in is scanned.
+        It ends when they are settled well; what a scan met, when they or the directory that they are in are
+        scanned.
         """
-        worth = {
-            path if trouble.kind in _SETTLED else paths.parent(path)
-            for path, trouble in self._troubles.items()
-            if trouble.kind is not Kind.LASTING
-        }
+        worth = {path for path, trouble in self._troubles.items() if trouble.kind is not Kind.LASTING}
+        worth |= {paths.parent(path) for path in worth if self._troubles[path].kind is Kind.SCANNED}
         return worth.intersection(named)
 
     def inside(self, directory: str) -> bool:
@@ -111,7 +131,7 @@ class Problems:
         for path, trouble in self._troubles.items():
             if trouble.retry_at > now or trouble.kind is Kind.LASTING:
                 continue
-            if trouble.kind in _SETTLED:
+            if self._is_retried(path):
                 settle.append(path)  # it is postponed when it fails again
             else:
                 look.append(paths.parent(path))
@@ -125,6 +145,10 @@ class Problems:
             if path in self._troubles:
                 self._troubles[path].attempts, self._troubles[path].retry_at = 0, 0.0
 
+    def paths(self) -> set[str]:
+        """All that have a problem, be it a short one."""
+        return {*self._troubles}
+
     def all(self) -> list[tuple[str, str, int]]:
         """(path, what, since in ns), by path."""
         patience_ends = self._loop_time() - HELD_PATIENCE_SECONDS
@@ -133,6 +157,16 @@ class Problems:
             for path, trouble in self._troubles.items()
             if trouble.kind is not Kind.HELD or trouble.begun <= patience_ends
         )
+
+    def _is_retried(self, path: str) -> bool:
+        return self._troubles[path].kind in _SETTLED
+
+    def _hurry_around(self, named: Collection[str]) -> bool:
+        above = {directory for path in named for directory in paths.ancestors(path)}
+        inside = (path for path in self._troubles if any(each in named for each in paths.ancestors(path)))
+        around = {*inside, *above.intersection(self._troubles)}
+        self.hurry(around)
+        return bool(around)
 
     def _postpone(self, trouble: _Trouble) -> None:
         longest = HELD_RETRY_SECONDS_MAX if trouble.kind is Kind.HELD else RETRY_SECONDS_MAX

@@ -1,7 +1,7 @@
 """What this node has on disk of one drive: the folder, its index, its blocks, its log."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from p2pdrive.index.entries import Entries
 from p2pdrive.limits import PLAN_PATHS_MAX
 from p2pdrive.model.clock import HybridClock
 from p2pdrive.model.genesis import Genesis
-from p2pdrive.model.paths import STATE_DIRECTORY
+from p2pdrive.model.paths import STATE_DIRECTORY, ancestors, within
 from p2pdrive.model.record import Grant, Kind, Role
 
 FORMAT = "p2pdrive drive, format 1\n"
@@ -116,9 +116,21 @@ class Replica:
         self.adopting = False
         self.left_to_adopt = {*undecided}
 
+    def looked_into(self, directory: str, undecided: Collection[str]) -> None:
+        """The same of one directory, and of all that is in it."""
+        looked_at = {path for path in list(self.left_to_adopt) if within(path, directory)}
+        self.left_to_adopt.difference_update(looked_at.difference(undecided))
+
     def is_adopting(self, path: str) -> bool:
         """Whether what is at ``path`` is to be taken as it is."""
-        return self.adopting or path in self.left_to_adopt
+        if self.adopting or not self.left_to_adopt:
+            return self.adopting
+        return not self.left_to_adopt.isdisjoint((path, *ancestors(path)))
+
+    def is_unshown(self, path: str) -> bool:
+        """Whether what the heads of ``path`` say is still to be shown."""
+        with self.reading() as log:
+            return path in log.entries.among_unshown([path])
 
     def arriving(self) -> list[str]:
         """Where something was about to be shown and nobody noted what became of it."""

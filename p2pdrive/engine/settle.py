@@ -28,12 +28,12 @@ from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Sit
 class Settler:
     """Settles paths of one drive. Synchronous; one run at a time.
 
-    While not ``informed`` nothing is published: such paths are to be looked at again.
+    What ``may_publish`` denies for now is not published: such paths are to be looked at again.
     """
 
-    def __init__(self, replica: Replica, informed: Callable[[], bool]) -> None:
+    def __init__(self, replica: Replica, may_publish: Callable[[str], bool]) -> None:
         self._replica = replica
-        self._informed = informed
+        self._may_publish = may_publish
 
     def settle(self, named: Sequence[str]) -> Settled:
         """Settle some hundred paths, in one transaction. Raises RootMissing, IndexCorrupt, DiskFull."""
@@ -49,15 +49,15 @@ class Settler:
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
             ledger = Ledger(self._replica, log, pen, observed)
             may_write = log.membership.may_write(self._replica.services.identity.device)
-            run = _Run(self._replica, ledger, may_write, settled, self._informed)
+            run = _Run(self._replica, ledger, may_write, settled, self._may_publish)
             for seen in observed:
                 run.recognise(seen)
             for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
                 run.settle(seen)
             marks = ledger.finish()
             settled.published = pen.written
-        decided = {seen.path for seen in observed}.difference(settled.again)
-        self._replica.left_to_adopt.difference_update(decided)
+        decided = {seen.path for seen in observed if seen.content.kind is not Kind.DIRECTORY}
+        self._replica.left_to_adopt.difference_update(decided.difference(settled.again))
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
         return settled
@@ -86,8 +86,9 @@ class Settler:
                 except WorldError as error:
                     settled.problems.append(Problem(path, str(error)))
                 else:
-                    if seen.moved is not None and seen.moved.path not in found:
-                        found[seen.moved.path] = Observed(seen.moved.path, DELETED)
+                    old = seen.moved
+                    if old is not None and old.path not in found and not self._is_hidden(old.path, old, log):
+                        found[old.path] = Observed(old.path, DELETED)
                     found[path] = seen
         if ignored:
             self._pass_over(ignored, settled)
@@ -185,13 +186,13 @@ class _Run:
         ledger: Ledger,
         may_write: bool,
         settled: Settled,
-        informed: Callable[[], bool],
+        may_publish: Callable[[str], bool],
     ) -> None:
         self._replica = replica
         self._ledger = ledger
         self._may_write = may_write
         self._settled = settled
-        self._informed = informed
+        self._may_publish = may_publish
         self._copies = Copies(replica, ledger, may_write, settled)
 
     def recognise(self, seen: Observed) -> None:
@@ -223,7 +224,7 @@ class _Run:
         action = reconcile(now)
         published = isinstance(action, Publish)
         if isinstance(action, Publish):
-            if not self._informed():
+            if not self._may_publish(seen.path):
                 self._settled.again.append(seen.path)
                 return
             if not self._publish(action, seen):

@@ -293,8 +293,8 @@ class _Run:
                 if self._replica.shows_inside(log, task.path):
                     raise Changed(f"{task.path} is not empty yet.")
             raise WorldError(
-                f"{task.path} was deleted elsewhere, but holds files that are not synced here, so it stays. "
-                f"Move them away, or delete the folder."
+                f"{task.path} was deleted or replaced elsewhere, but holds files that are not synced here: "
+                f"it stays until you move them away, or delete the folder."
             )
         self._vacated(task.path)
         return task._replace(expected=None)

@@ -41,7 +41,10 @@ class LocalReadHandle:
 
     def stat(self) -> Stat:
         """See ``ReadHandle``."""
-        return stat_of(os.fstat(self._fd))
+        try:
+            return stat_of(os.fstat(self._fd))
+        except OSError as error:
+            raise fault(error, self._path, Unreadable) from error
 
     def set_metadata(self, mtime_ns: int, executable: bool) -> Stat:
         """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError.
@@ -68,7 +71,10 @@ class LocalReadHandle:
         """See ``ReadHandle``."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            os.close(fd)
+            try:
+                os.close(fd)
+            except OSError as error:
+                raise fault(error, self._path, Unreadable) from error
 
     def __enter__(self) -> Self:
         return self

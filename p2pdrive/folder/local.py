@@ -103,7 +103,8 @@ class LocalFiles:
 
     def free_bytes(self) -> int:
         """See ``Files``."""
-        found = os.fstatvfs(self._root)
+        with _Guard(self, "", Unreadable):
+            found = os.fstatvfs(self._root)
         return found.f_bavail * found.f_frsize
 
     # --- the temporary area ----------------------------------------------------------------------
@@ -198,7 +199,7 @@ class LocalFiles:
         try:
             return self.publish(name, path, expected)
         finally:
-            self._temporary.discard(name)
+            self.discard(name)
 
     def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
         """See ``Files``."""

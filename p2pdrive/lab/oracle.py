@@ -109,7 +109,7 @@ class Oracle:
         if contents is None and self.world is not None:
             tree = self._machine(machine).disk.tree()
             self.moved.add((machine, new))
-            moved = {path: shown for path, shown in tree.items() if _within(path, new)}
+            moved = {path: shown for path, shown in tree.items() if paths.within(path, new)}
             self._made(machine).update(dict.fromkeys(moved))
             self.origins.update({(machine, path): old + path[len(new) :] for path in moved if path != new})
             contents = files_in(moved)
@@ -164,7 +164,7 @@ class Oracle:
     def undone(self, machine: str, old: str, new: str) -> None:
         """The node renamed ``old``, saw that it was no longer what it meant to rename, and undid that. What a
         person did under the new name meanwhile went back to the old one."""
-        within = {path for path in self._made(machine) if _within(path, new)}
+        within = {path for path in self._made(machine) if paths.within(path, new)}
         self.excused |= {old, new, *within}
 
     def killed(self, machine: str) -> None:
@@ -370,7 +370,7 @@ class Oracle:
         self._leave_unscanned(machine, path)
 
     def _leave_unscanned(self, machine: str, path: str) -> None:
-        for key in [key for key in self.unscanned if key[0] == machine and _within(key[1], path)]:
+        for key in [key for key in self.unscanned if key[0] == machine and paths.within(key[1], path)]:
             del self.unscanned[key]
 
     def _is_adopted(self, machine: str, path: str, data: bytes) -> bool:
@@ -434,7 +434,3 @@ class Oracle:
 def _is_still(made: bytes | None, shown: Any) -> bool:
     """Whether ``shown`` is what a person made there (None: something that is no file)."""
     return made is None or shown[0] != "file" or bool(shown[1] == made)
-
-
-def _within(path: str, directory: str) -> bool:
-    return path == directory or path.startswith(directory + "/")

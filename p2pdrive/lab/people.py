@@ -212,7 +212,7 @@ def _remove_tree(person: Person) -> None:
     path = person.pick(person.directories())
     if path is not None:
         disk = person.machine.disk
-        gone = [each for each in disk.tree() if each == path or each.startswith(path + "/")]
+        gone = [each for each in disk.tree() if paths.within(each, path)]
         for each in sorted(gone, key=paths.key, reverse=True):
             data = person.current(each)
             remove = disk.remove_directory if disk.kind(each) is FileKind.DIRECTORY else disk.delete

@@ -229,7 +229,7 @@ class _Case:
         if directories:
             gone = self._random.choice(directories)
             for path in list(paper.disk):
-                if path == gone or path.startswith(gone + "/"):
+                if paths.within(path, gone):
                     del paper.disk[path]
 
     def change_mode(self, paper: Paper) -> None:

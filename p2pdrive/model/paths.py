@@ -71,6 +71,11 @@ def join(directory: str, child: str) -> str:
     return f"{directory}/{child}" if directory else child
 
 
+def within(path: str, directory: str) -> bool:
+    """Whether ``path`` is ``directory`` or in it; all is in the root."""
+    return not directory or path == directory or path.startswith(directory + "/")
+
+
 def ancestors(path: str) -> list[str]:
     """The directories above ``path``, nearest first, the root left out."""
     found = []
