@@ -5,7 +5,7 @@ into packs before it is let go, so that history keeps them ("retire"). Killed at
 holds the old or the new version of each path, and the next start takes up what was displaced.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,15 +16,13 @@ from p2pdrive.engine.moved import is_version
 from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.retire import Retired, retire
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
+from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.index.arriving import Arrival, Arriving
-from p2pdrive.index.entries import Entry
-from p2pdrive.index.manifests import Manifests
-from p2pdrive.limits import BLOCK_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE
+from p2pdrive.limits import PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model import paths
-from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 from p2pdrive.planning.conflicts import copied, judge
@@ -46,14 +44,6 @@ class Shown:
     stats: dict[str, Stat] = field(default_factory=dict)
     held: list[Problem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Retired:
-    """A displaced file, and the entry whose version it is."""
-
-    name: str
-    entry: Entry | None
 
 
 def temporary_name(task: Task) -> str:
@@ -96,7 +86,7 @@ class Shower:
                 run.carry_out(task)
         self._make_durable(run)
         try:
-            self._retire(run)
+            run.retired = retire(self._replica, run.retired, run.changes)
             self._replica.store.flush()
         except DiskFull:
             run.retired = []  # they stay displaced; the next start finds a place for them
@@ -121,32 +111,6 @@ class Shower:
         if moved or any(paths.parent(path) in gone for path in shown):
             self._files.sync_all()
 
-    def _retire(self, run: "_Run") -> None:
-        """Move the blocks of displaced versions into packs, but those that other files still hold."""
-        if not run.retired:
-            return
-        kept = {change.content.root for change in run.changes}
-        with self._replica.reading() as log:
-            staying = _blocks_of(Manifests(log.connection), run.changes)
-            for retired in list(run.retired):
-                entry = retired.entry
-                if entry is None or entry.content.kind is not Kind.FILE or entry.content.root in kept:
-                    continue
-                manifests = Manifests(log.connection)
-                manifest = manifests.get(entry.content.root, entry.content.blocks, entry.content.size)
-                if manifest is None:
-                    continue
-                try:
-                    self._retire_one(retired, entry, manifest, staying)
-                except (Changed, Unreadable):
-                    run.retired.remove(retired)  # it stays displaced
-
-    def _retire_one(self, retired: _Retired, entry: Entry, manifest: Manifest, staying: set[bytes]) -> None:
-        held = self._replica.store.held_elsewhere((block for _, block in manifest), entry.id) | staying
-        wanted = [place for place in manifest.ranges() if place[2] not in held]
-        with self._files.open_displaced(retired.name) as handle:
-            self._replica.store.add(_read_ranges(handle.pread, wanted))
-
 
 class _Run:
     """One run of tasks: what was done, what is displaced, what the index is to say."""
@@ -156,7 +120,7 @@ class _Run:
         self._files = replica.files
         self.shown = Shown()
         self.changes: list[Change] = []
-        self.retired: list[_Retired] = []
+        self.retired: list[Retired] = []
         self.directories: set[str] = set()
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
@@ -270,7 +234,7 @@ class _Run:
 
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
-            self.retired.append(_Retired(self._files.remove(task.path, task.expected), task.before))
+            self.retired.append(Retired(self._files.remove(task.path, task.expected), task.before))
             self._vacated(task.path)
         self._put(task, self._made(task.path), None)
 
@@ -346,7 +310,7 @@ class _Run:
 
     def _put(self, task: Task, stat: Stat | None, displaced: str | None) -> None:
         if displaced is not None:
-            self.retired.append(_Retired(displaced, task.before))
+            self.retired.append(Retired(displaced, task.before))
         content = DELETED if stat is None else _as_on_disk(task.content, stat)
         self._done(task.path, Change(task.path, content, task.seen, stat, task.view))
 
@@ -390,25 +354,3 @@ def _as_on_disk(content: Content, stat: Stat) -> Content:
     if content.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
         return content
     return replace(content, mtime_ns=stat.mtime_ns, executable=stat.executable)
-
-
-def _blocks_of(manifests: Manifests, changes: Iterable[Change]) -> set[bytes]:
-    found: set[bytes] = set()
-    for change in changes:
-        content = change.content
-        manifest = manifests.get(content.root, content.blocks, content.size)
-        if content.kind is Kind.FILE and manifest is not None:
-            found.update(block for _, block in manifest)
-    return found
-
-
-def _read_ranges(
-    pread: object, wanted: Iterable[tuple[int, int, bytes]]
-) -> Iterator[tuple[bytes, memoryview]]:
-    """The blocks in these ranges that are still what they were."""
-    assert callable(pread)
-    buffer = memoryview(bytearray(BLOCK_BYTES_MAX))
-    for offset, length, block in wanted:
-        view = buffer[:length]
-        if pread(view, offset) == length and blake3(view).digest() == block:
-            yield block, view
