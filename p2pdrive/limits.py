@@ -182,6 +182,9 @@ RETRY_SECONDS_MAX = 300.0
 #: what is saved is closed soon, and who closes a file looks at it.
 HELD_RETRY_SECONDS_MAX = 4.0
 HELD_PATIENCE_SECONDS = 5.0
+#: Seconds for which a folder that is being adopted waits for ignore rules that cannot be shown, though others
+#: are there who may have them: a disk that is full for a moment is no reason to publish what they hide.
+RULES_PATIENCE_SECONDS = 60.0
 #: Seconds between two whole scans while the watcher works.
 RESCAN_SECONDS = 3600
 #: Files smaller than this are hashed at once when they change; larger ones wait until they are quiet.

@@ -7,6 +7,7 @@ the paths are settled → missing manifests and blocks are fetched → the folde
 """
 
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from contextlib import aclosing
 
 import trio
@@ -20,7 +21,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.errors import LinkClosed
 from p2pdrive.history.log import Frontier, Ingested
-from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS
+from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS, RULES_PATIENCE_SECONDS
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -125,7 +126,11 @@ class Drive:
         first."""
         if not self.replica.adopting or self.exchange.caught_up.is_set():
             return True
-        return not self.exchange.standing.members.keys() - {self.replica.services.identity.device}
+        return not self._others()
+
+    def _others(self) -> AbstractSet[bytes]:
+        """The devices of the other members."""
+        return self.exchange.standing.members.keys() - {self.replica.services.identity.device}
 
     def _may_publish(self, path: str) -> bool:
         """The same for one path: what the others' rules hide here is nothing to publish either."""
@@ -172,18 +177,19 @@ class Drive:
                 await self._look_into("")
                 self.scanned = True
                 if adopting and self.exchange.caught_up is knowledge:
-                    await self._offload(self.replica.adopted, self._undecided())
+                    await self._offload(self.replica.adopted, self._undecided(), self.problems.scanned())
             else:
                 await self._look_at_named(list(named))
             self._observing = False
             self._progressed()
 
     async def _rules_are_here(self) -> bool:
-        """Whether the ignore file is as the others have it, as far as that can be had."""
-        await self._settle([IGNORE_FILE])
-        if not await self._offload(self.replica.is_unshown, IGNORE_FILE):
+        """Whether the ignore file is as the others have it, or could not be had though they are here."""
+        if not self._others() or not await self._offload(self.replica.is_unshown, IGNORE_FILE):
             return True
-        return bool(self.exchange.sources()) and self.problems.waits(IGNORE_FILE)
+        if not self.problems.waits(IGNORE_FILE):
+            await self._settle([IGNORE_FILE])
+        return bool(self.exchange.sources()) and self.problems.lasts(IGNORE_FILE, RULES_PATIENCE_SECONDS)
 
     def _undecided(self) -> set[str]:
         """What was not looked at to the end."""
@@ -193,7 +199,7 @@ class Drive:
         free = self.materialiser.leave_alone(named, above=True)
         troubled = self.problems.among(free)
         found = await self._offload(sort, self.replica, free, self.materialiser.shown, troubled)
-        self.replica.left_to_adopt.difference_update(found.nothing)
+        self.replica.decided(found.nothing)
         for path in found.nothing:
             self.problems.resolve(path)
         if self.problems.gone((*found.nothing, *found.gone)):
@@ -216,8 +222,8 @@ class Drive:
             await self._settle(await self._offload(self.replica.arriving))
         rules = self.replica.ignore.problems if not start else ()
         self._report_scanned(start, [*scan.problems, *rules])
-        if self.replica.left_to_adopt:
-            self.replica.looked_into(start, self._undecided())
+        if self.replica.left_to_look_into:
+            self.replica.looked_into(start, self._undecided(), self.problems.scanned())
 
     def _report_scanned(self, start: str, found: Iterable[Problem]) -> None:
         if self.problems.report_scanned(start, found):

@@ -100,7 +100,7 @@ class Materialiser:
                     break
                 settled = await self._offload(self._settler.settle, free)
             self._note(settled)
-            if settled.tasks:
+            if not all(self._problems.waits(_owner(task)) for task in settled.tasks):
                 self.wake()
             published += settled.published
             changed = settled.left

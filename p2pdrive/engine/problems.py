@@ -123,6 +123,11 @@ class Problems:
         trouble = self._troubles.get(path)
         return trouble is not None and trouble.retry_at > self._loop_time()
 
+    def lasts(self, path: str, seconds: float) -> bool:
+        """Whether ``path`` is tried again and again for as long."""
+        trouble = self._troubles.get(path)
+        return trouble is not None and self._is_retried(path) and self._loop_time() - trouble.begun >= seconds
+
     def due(self) -> tuple[list[str], list[str]]:
         """What to try again now: paths to settle, and directories to look into."""
         settle: list[str] = []
@@ -148,6 +153,10 @@ class Problems:
     def paths(self) -> set[str]:
         """All that have a problem, be it a short one."""
         return {*self._troubles}
+
+    def scanned(self) -> set[str]:
+        """What a scan could not look at, or not into."""
+        return {path for path, trouble in self._troubles.items() if trouble.kind is Kind.SCANNED}
 
     def all(self) -> list[tuple[str, str, int]]:
         """(path, what, since in ns), by path."""

@@ -1,7 +1,7 @@
 """What this node has on disk of one drive: the folder, its index, its blocks, its log."""
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -28,8 +28,9 @@ class Replica:
     """One drive's state on this node. Synchronous: call it from ``offload``.
 
     ``adopting`` holds from a join, a restore or a copy until the next whole scan: the folder is taken as
-    it is, and nothing in it counts as deleted. ``left_to_adopt`` are paths that were being written or
-    could not be read then: it holds for them until they are decided, or a restart.
+    it is, and nothing in it counts as deleted. Until they are decided, or a restart, it holds for what was
+    being written or could not be read then (``left_to_adopt``) and for what is in directories that could not
+    be looked into (``left_to_look_into``).
     """
 
     def __init__(self, root: str, services: Services, marks: Frontier) -> None:
@@ -57,6 +58,7 @@ class Replica:
             self._claim(marks)
             self.adopting = bool(self._meta("adopting"))
             self.left_to_adopt: set[str] = set()
+            self.left_to_look_into: set[str] = set()
             self.ignore = self._load_ignore()
             opened.pop_all()
 
@@ -110,22 +112,31 @@ class Replica:
             start_afresh(Log(connection, self.drive), drop_own=True)
             self._set_meta("adopting", 1)
 
-    def adopted(self, undecided: Iterable[str]) -> None:
-        """The folder was scanned whole since it was joined, restored or copied, but for ``undecided``."""
+    def adopted(self, undecided: Iterable[str], unseen: Iterable[str]) -> None:
+        """The folder was scanned whole since it was joined, restored or copied, but for ``undecided`` paths
+        and what is in ``unseen`` directories."""
         self._set_meta("adopting", 0)
+        self.left_to_adopt, self.left_to_look_into = {*undecided}, {*unseen}
         self.adopting = False
-        self.left_to_adopt = {*undecided}
 
-    def looked_into(self, directory: str, undecided: Collection[str]) -> None:
+    def looked_into(self, directory: str, undecided: Iterable[str], unseen: Iterable[str]) -> None:
         """The same of one directory, and of all that is in it."""
-        looked_at = {path for path in list(self.left_to_adopt) if within(path, directory)}
-        self.left_to_adopt.difference_update(looked_at.difference(undecided))
+        seen = {path for path in list(self.left_to_look_into) if within(path, directory)}.difference(unseen)
+        self.left_to_adopt.update(path for path in undecided if not seen.isdisjoint(ancestors(path)))
+        self.left_to_look_into.difference_update(seen)
 
     def is_adopting(self, path: str) -> bool:
         """Whether what is at ``path`` is to be taken as it is."""
-        if self.adopting or not self.left_to_adopt:
-            return self.adopting
-        return not self.left_to_adopt.isdisjoint((path, *ancestors(path)))
+        if self.adopting or path in self.left_to_adopt:
+            return True
+        unseen = self.left_to_look_into
+        return bool(unseen) and not unseen.isdisjoint((path, *ancestors(path)))
+
+    def decided(self, named: Iterable[str]) -> None:
+        """What is there (no directory), or that nothing is, was decided."""
+        named = list(named)
+        self.left_to_adopt.difference_update(named)
+        self.left_to_look_into.difference_update(named)
 
     def is_unshown(self, path: str) -> bool:
         """Whether what the heads of ``path`` say is still to be shown."""

@@ -57,7 +57,7 @@ class Settler:
             marks = ledger.finish()
             settled.published = pen.written
         decided = {seen.path for seen in observed if seen.content.kind is not Kind.DIRECTORY}
-        self._replica.left_to_adopt.difference_update(decided.difference(settled.again))
+        self._replica.decided(decided.difference(settled.again))
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
         return settled

@@ -1,7 +1,7 @@
 """What is not synced: our own files, and what the rules in ``.p2pdriveignore`` say.
 
 Rules are lines in the language of gitignore(5). As in git, nothing within an ignored directory can be
-un-ignored. The file itself is synced, so that all members hide the same.
+un-ignored. The file itself is synced whatever they say, so that all members hide the same.
 """
 
 from collections.abc import Iterable
@@ -81,7 +81,7 @@ class Ignore:
         """Whether ``path``, or a directory above it, is not synced."""
         if STATE_DIRECTORY in path.casefold().split("/") or name(path).startswith(SIBLING_PREFIX):
             return True
-        if not self._rules:
+        if not self._rules or path == IGNORE_FILE:
             return False
         if any(self._directory(directory) for directory in ancestors(path)):
             return True

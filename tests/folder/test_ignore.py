@@ -18,6 +18,14 @@ def test_our_own_files_are_always_ignored() -> None:
     assert not ignore.ignored(".p2pdriveignore", False)
 
 
+def test_rules_never_hide_the_ignore_file_itself() -> None:
+    """Who joined with such rules took none of the others', and published what those hide."""
+    ignore = Ignore([".*"])
+    assert ignore.ignored(".vimrc", False)
+    assert ignore.ignored("d/.p2pdriveignore", False)  # a file like any other
+    assert not ignore.ignored(".p2pdriveignore", False)
+
+
 @pytest.mark.parametrize(
     ("rules", "path", "is_directory", "ignored"),
     [
