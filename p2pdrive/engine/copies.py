@@ -52,7 +52,7 @@ class Copies:
     def recognise(self, seen: Observed) -> None:
         """A file that the index does not know may be a copy all the same: a kill came between making and
         noting it, or the folder was restored or copied with it. What it was made of is not deleted then, nor
-        edited."""
+        edited. Raises Unreadable where nobody can tell."""
         self._find_aside(seen)
         view = self._view_of(seen)
         if view is None:
@@ -115,7 +115,7 @@ class Copies:
     def keep_aside(self, path: str, loser: Record) -> Keep | None:
         """The file at ``path`` is ``loser``: let it become its own copy. None where that is shown already."""
         copy = self.path_of(loser)
-        if self._replica.files.stat(copy) is not None:
+        if not self._is_free(copy):
             return None  # what is here is retired like any version
         return Keep(copy, loser.content, View(path, loser.actor, loser.seq))
 
@@ -125,7 +125,7 @@ class Copies:
         for number in count(1):
             kept = Record(seen.path, seen.content, actor, number, {actor: number}, 0)
             path = copy_path(kept, self._replica.services.name)
-            if self._replica.files.stat(path) is None:
+            if self._is_free(path):
                 break
         return Keep(path, seen.content, None)
 
@@ -180,10 +180,14 @@ class Copies:
     def _show(self, copy: str, loser: Record) -> None:
         if self._ledger.verdict(copy).content.live:
             return  # someone made an ordinary file of that name; the loser stays in the history
-        if self._replica.files.stat(copy) is None:  # what is there may be an edit; when it goes: ``uncover``
+        if self._is_free(copy):  # what is there may be an edit; when it goes: ``uncover``
             view = View(loser.path, loser.actor, loser.seq)
             entry = self._ledger.entry(copy)
             self._settled.tasks.append(Task(copy, loser.content, {}, None, entry, view))
+
+    def _is_free(self, path: str) -> bool:
+        """Whether nothing is there. What nobody may look at is free: to put something there says so."""
+        return self._replica.files.stats([path]).get(path) is None
 
     def _standing_loser(self, view: View) -> Record | None:
         """The record that the copy shows, while it is a loser of its path."""

@@ -59,7 +59,7 @@ class Ledger:
 
     def note_rename(self, seen: Observed) -> None:
         """What was at that path may be where we were about to rename it when we were stopped: note that, so
-        that it is not missed."""
+        that it is not missed. Raises Unreadable where nobody can tell."""
         entry = self.entry(seen.path)
         if entry is None or entry.view is not None or _inode(seen.stat) == entry.inode:
             return
@@ -223,7 +223,7 @@ class Ledger:
         inode = _inode(seen.stat)
         for entry in self.log.entries.with_inodes([inode]).get(inode, ()):
             same = entry.view is None and entry.content.identity == seen.content.identity
-            if same and _inode(self._replica.files.stat(entry.path)) != inode:
+            if same and _inode(self._replica.files.stats([entry.path]).get(entry.path)) != inode:
                 return entry
         return None
 

@@ -11,7 +11,7 @@ from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.errors import Changed, RootMissing, WorldError
+from p2pdrive.errors import Changed, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import Files
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
@@ -50,8 +50,7 @@ class Settler:
             ledger = Ledger(self._replica, log, pen, observed)
             may_write = log.membership.may_write(self._replica.services.identity.device)
             run = _Run(self._replica, ledger, may_write, settled, self._may_publish)
-            for seen in observed:
-                run.recognise(seen)
+            observed = [seen for seen in observed if run.recognise(seen)]
             for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
                 run.settle(seen)
             marks = ledger.finish()
@@ -133,8 +132,8 @@ class Settler:
 
     def _forget(self, log: Log, ignored: Iterable[str]) -> None:
         """What the rules hide, and is gone, is not missed; what is there may come back into sight."""
-        for path in ignored:
-            if self._replica.files.stat(path) is not None:
+        for path, stat in self._replica.files.stats(ignored).items():
+            if stat is not None:
                 continue
             number = log.entries.delete(path)
             if number is not None:
@@ -195,10 +194,16 @@ class _Run:
         self._may_publish = may_publish
         self._copies = Copies(replica, ledger, may_write, settled)
 
-    def recognise(self, seen: Observed) -> None:
-        """Before all decisions: see ``Copies.recognise`` and ``Ledger.note_rename``."""
-        self._copies.recognise(seen)
-        self._ledger.note_rename(seen)
+    def recognise(self, seen: Observed) -> bool:
+        """Before all decisions: see ``Copies.recognise`` and ``Ledger.note_rename``. False where it cannot be
+        told yet, as what was there may be where nobody may look."""
+        try:
+            self._copies.recognise(seen)
+            self._ledger.note_rename(seen)
+        except Unreadable as error:
+            self._settled.problems.append(Problem(seen.path, str(error)))
+            return False
+        return True
 
     def settle(self, seen: Observed) -> None:
         """Decide about one path, publish or adopt, and ask for what is to be shown."""

@@ -20,11 +20,13 @@ from p2pdrive.engine.retire import Retired, retire
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.limits import PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
+from p2pdrive.model.vector import Vector
 from p2pdrive.planning.conflicts import copied, judge
 
 
@@ -92,7 +94,7 @@ class Shower:
             run.retired = []  # they stay displaced; the next start finds a place for them
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
-            Arriving(log.connection).drop(run.shown.done)
+            Arriving(log.connection).drop([*run.shown.done, *run.parents])
             log.entries.take_off_unshown(run.marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
         now = self._replica.services.now_ns()
@@ -125,6 +127,7 @@ class _Run:
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
         self.arriving: list[Arrival] = []
+        self.parents: list[str] = []  # to be made for what is in them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._parents = {""}
 
@@ -139,6 +142,7 @@ class _Run:
     def expect(self, tasks: Iterable[Task]) -> None:
         """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
         tasks = [task for task in tasks if task.content.live]
+        self._expect_parents({task.path for task in tasks})
         sources = self._files.stats(task.moved_from for task in tasks if task.moved_from)
         for task in tasks:
             if task.keep is not None and task.keep.view is not None and task.expected is not None:
@@ -152,6 +156,15 @@ class _Run:
             inode = found.inode if found is not None else 0
             content = _as_on_disk(task.content, finished) if finished is not None else task.content
             self.arriving.append(Arrival(task.path, content, task.seen, inode, finished is not None))
+
+    def _expect_parents(self, named: set[str]) -> None:
+        """The directories that are made on the way."""
+        above = {directory for path in named for directory in paths.ancestors(path)}
+        self.parents = [path for path, stat in self._files.stats(above - named).items() if stat is None]
+        if self.parents:
+            with self._replica.reading() as log:
+                seen = {path: _seen_as_parent(log, path) for path in self.parents}
+            self.arriving += (Arrival(path, DIRECTORY, vector, 0) for path, vector in seen.items())
 
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""
@@ -292,7 +305,7 @@ class _Run:
                 stat = self._made(directory)
                 self.directories.add(paths.parent(directory))
                 with self._replica.reading() as log:
-                    seen = judge(log.registers.heads(directory), True).seen
+                    seen = _seen_as_parent(log, directory)
                 self.changes.append(Change(directory, DIRECTORY, seen, stat))
                 self.shown.check.append(directory)
             elif stat.kind is not FileKind.DIRECTORY:
@@ -324,6 +337,11 @@ class _Run:
         left = path if change.stat is None else change.moved_from
         if left and copied(left) is not None:
             self.shown.check.append(left)  # it may have hidden a copy
+
+
+def _seen_as_parent(log: Log, directory: str) -> Vector:
+    """What a directory stands for that is made for what is in it."""
+    return judge(log.registers.heads(directory), True).seen
 
 
 def _order(task: Task) -> tuple[int, bytes]:

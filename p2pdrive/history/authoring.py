@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from p2pdrive.history.log import Log
+from p2pdrive.index.arriving import Arriving
 from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from p2pdrive.model.batch import NO_BATCH, Header, actor_id, body_root, signed_bytes
 from p2pdrive.model.clock import HybridClock
@@ -191,6 +192,7 @@ def start_afresh(log: Log, drop_own: bool) -> None:
     for path in log.disown(drop_own):
         log.registers.recompute(path)
     log.entries.forget_all()
+    Arriving(log.connection).forget_all()
     log.mark_all_unshown()
 
 

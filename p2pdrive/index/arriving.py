@@ -54,6 +54,10 @@ class Arriving:
         """What became of these is noted."""
         self._db.executemany("DELETE FROM arriving WHERE key = ?", ((paths.key(path),) for path in named))
 
+    def forget_all(self) -> None:
+        """What is there may be anyone's."""
+        self._db.execute("DELETE FROM arriving")
+
     def paths(self) -> list[str]:
         """All of them."""
         return [paths.from_key(key) for (key,) in self._db.execute("SELECT key FROM arriving")]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from p2pdrive.history.authoring import Edit, restored, start_afresh
 from p2pdrive.history.log import Ingested
+from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.limits import CLOCK_LEAD_MS_MAX
 from p2pdrive.model import clock
 from p2pdrive.model.batch import signed_bytes
@@ -241,6 +242,16 @@ def test_starting_afresh_takes_a_new_actor_and_looks_at_everything(drop: bool) -
     assert own_actors(editor) == []
     assert editor.unshown() == ({"b"} if drop else {"a", "b"})
     assert editor.edit("c", THREE).actor != old.actor
+
+
+def test_starting_afresh_forgets_what_was_about_to_be_shown() -> None:
+    """It stood for what the drive held before, and what is there may be of the backup."""
+    founder, _ = founded(1)
+    with founder.transaction():
+        arriving = Arriving(founder.log.connection)
+        arriving.put([Arrival("a", ONE, {bytes(16): 7}, 1)])
+        start_afresh(founder.log, drop_own=False)
+        assert arriving.paths() == []
 
 
 def test_starting_afresh_keeps_the_log_and_its_heads() -> None:

@@ -7,7 +7,18 @@ from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Kind
-from tests.lab.deeds import WAYS, delete, rename, two_that_share, until, versions, write
+from tests.lab.deeds import (
+    LARGE,
+    WAYS,
+    begin_to_receive,
+    delete,
+    rename,
+    started_again,
+    two_that_share,
+    until,
+    versions,
+    write,
+)
 
 
 async def killed_as_its_version_lost(world: World, when: str, step: str) -> tuple[Machine, Machine]:
@@ -187,5 +198,34 @@ def test_file_renamed_there_and_back_as_it_is_looked_at_is_not_published_as_dele
         await trio.sleep(30)
         await world.converge()
         assert [record.content.live for record in (*versions(anna, "f"), *versions(anna, "g"))] == [True]
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("step", ["make_directory", "publish"])
+def test_directory_made_for_what_is_in_it_right_before_a_kill_does_not_come_back_for_all(
+    monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """It was shown in a run of its own, which waited for a large file, and others deleted it meanwhile."""
+    monkeypatch.setattr("p2pdrive.engine.materialise.PLAN_PATHS_MAX", 2)
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        world.network.block(WAYS)
+        write(anna, "c", LARGE * 3)
+        write(anna, "d/f", LARGE[:1_200_000][::-1])
+        await trio.sleep(5)
+        begin_to_receive(world)
+        berta.ambushes.append(Ambush("after", step, 0, lambda _: berta.kill()))
+        await trio.sleep(5)
+        delete(anna, "d/f")
+        anna.disk.remove_directory("d")
+        world.oracle.deleted("anna", "d", None)
+        await trio.sleep(200)
+        assert not berta.alive
+        assert berta.disk.exists("d")
+        world.network.block(WAYS)
+        await started_again(world, berta)
+        assert anna.disk.tree().keys() == berta.disk.tree().keys() == {"c"}
 
     run_simulated(lambda: within_world(1, story), 1)
