@@ -38,6 +38,11 @@ def delete(machine: Machine, path: str) -> None:
     machine.world.oracle.deleted(machine.name, path, data)
 
 
+def remove_directory(machine: Machine, path: str) -> None:
+    machine.disk.remove_directory(path)
+    machine.world.oracle.deleted(machine.name, path, None)
+
+
 def rename(machine: Machine, old: str, new: str) -> None:
     machine.disk.rename(old, new)
     machine.world.oracle.renamed(machine.name, old, new)

@@ -6,7 +6,7 @@ import trio
 from p2pdrive.lab.machine import Ambush
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from tests.lab.deeds import delete, two_that_share, write
+from tests.lab.deeds import delete, remove_directory, two_that_share, write
 
 
 @pytest.mark.parametrize("by", ["file", "link"])
@@ -20,8 +20,7 @@ def test_edit_whose_directory_is_something_else_by_then_is_put_elsewhere(by: str
         await world.converge()
 
         def replace_directory(_: str) -> None:
-            berta.disk.remove_directory("d")
-            world.oracle.deleted("berta", "d", None)
+            remove_directory(berta, "d")
             if by == "file":
                 write(berta, "d", b"a file")
             else:

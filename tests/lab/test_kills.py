@@ -12,6 +12,7 @@ from tests.lab.deeds import (
     WAYS,
     begin_to_receive,
     delete,
+    remove_directory,
     rename,
     started_again,
     two_that_share,
@@ -92,8 +93,7 @@ def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_de
         await world.converge()
         world.network.block(WAYS)
         delete(berta, "f/x")
-        berta.disk.remove_directory("f")
-        world.oracle.deleted("berta", "f", None)
+        remove_directory(berta, "f")
         write(berta, "f", b"a file of berta")
         await trio.sleep(10)
         write(anna, "f/y", b"two")
@@ -219,8 +219,7 @@ def test_directory_made_for_what_is_in_it_right_before_a_kill_does_not_come_back
         berta.ambushes.append(Ambush("after", step, 0, lambda _: berta.kill()))
         await trio.sleep(5)
         delete(anna, "d/f")
-        anna.disk.remove_directory("d")
-        world.oracle.deleted("anna", "d", None)
+        remove_directory(anna, "d")
         await trio.sleep(200)
         assert not berta.alive
         assert berta.disk.exists("d")

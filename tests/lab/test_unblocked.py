@@ -10,7 +10,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import Grant, Role
-from tests.lab.deeds import delete, old_file, rename, two_that_share, until, versions, write
+from tests.lab.deeds import delete, old_file, remove_directory, rename, two_that_share, until, versions, write
 
 #: Seconds after which the pause until the next try is as long as it gets.
 _LONG = 1300
@@ -20,11 +20,6 @@ _SOON = 20
 async def soon(condition: Callable[[], object]) -> None:
     with trio.fail_after(_SOON):
         await until(condition, 0.1)
-
-
-def remove_directory(machine: Machine, path: str) -> None:
-    machine.disk.remove_directory(path)
-    machine.world.oracle.deleted(machine.name, path, None)
 
 
 def is_well(machine: Machine) -> bool:
