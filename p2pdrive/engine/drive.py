@@ -133,7 +133,8 @@ class Drive:
         return self.exchange.standing.members.keys() - {self.replica.services.identity.device}
 
     def _may_publish(self, path: str) -> bool:
-        """The same for one path: what the others' rules hide here is nothing to publish either."""
+        """Whether what is found at ``path`` may be published: while a folder is being adopted, nothing before
+        it is known what the others' rules hide here."""
         knowing = not self.replica.adopting or self._knowing_rules is self.exchange.caught_up
         return self.informed and (knowing or path == IGNORE_FILE)
 
@@ -165,11 +166,10 @@ class Drive:
             named, self._changed_paths = self._changed_paths, {}
             if adopting:
                 named = {"": None}
-                if not await self._rules_are_here():
-                    self._observing = False
-                    self._look_again_soon(named)
-                    continue
-            if (IGNORE_FILE in named or "" in named) and await self._reload_ignore():
+                while not await self._rules_are_here():  # noqa: ASYNC110 - it may be many things that tell
+                    await trio.sleep(QUIET_SECONDS)
+            ruled = IGNORE_FILE in named or "" in named
+            if ruled and await self._reload_ignore():
                 named = {"": None}
             if adopting:
                 self._knowing_rules = knowledge
@@ -180,16 +180,23 @@ class Drive:
                     await self._offload(self.replica.adopted, self._undecided(), self.problems.scanned())
             else:
                 await self._look_at_named(list(named))
+            if ruled and await self._reload_ignore():  # the file was decided about, or written meanwhile
+                self._look_at([""])
             self._observing = False
             self._progressed()
 
     async def _rules_are_here(self) -> bool:
-        """Whether the ignore file is as the others have it, or could not be had though they are here."""
-        if not self._others() or not await self._offload(self.replica.is_unshown, IGNORE_FILE):
+        """Whether the ignore file is as the others have it, or could not be had though they are here; and can
+        be read."""
+        if not self._others():
             return True
-        if not self.problems.waits(IGNORE_FILE):
-            await self._settle([IGNORE_FILE])
-        return bool(self.exchange.sources()) and self.problems.lasts(IGNORE_FILE, RULES_PATIENCE_SECONDS)
+        if await self._offload(self.replica.is_unshown, IGNORE_FILE):
+            if not self.problems.waits(IGNORE_FILE):
+                await self._settle([IGNORE_FILE])
+            if not self.exchange.sources() or not self.problems.lasts(IGNORE_FILE, RULES_PATIENCE_SECONDS):
+                return False
+        await self._reload_ignore()
+        return not self.replica.ignore.stale
 
     def _undecided(self) -> set[str]:
         """What was not looked at to the end."""
@@ -202,7 +209,7 @@ class Drive:
         self.replica.decided(found.nothing)
         for path in found.nothing:
             self.problems.resolve(path)
-        if self.problems.gone((*found.nothing, *found.gone)):
+        if self.problems.note_gone((*found.nothing, *found.gone)):
             self.materialiser.wake()
         await self._settle(found.files)
         for path in found.directories:
@@ -215,6 +222,8 @@ class Drive:
         """Compare ``start`` and all that is in it with the index, and settle what differs."""
         scan = Scan(self.replica, start)
         while (paths := await self._offload(scan.step)) is not None:
+            if not start and await self._reload_ignore():  # a whole scan may take hours
+                self._look_at([""])
             await self._settle(paths)
             await self._settle(scan.take_missing(ended=False))
         await self._settle(scan.take_missing(ended=True))

@@ -93,6 +93,11 @@ class Observer:
         old = {entry.path for origins in self._origins.values() for entry in origins}
         self._stats |= self._replica.files.stats(old.difference(self._stats))
 
+    def kind(self, path: str) -> FileKind | None:
+        """What was at a path at that glance; None for nothing, or what cannot be told."""
+        stat = self._stats.get(path)
+        return stat.kind if stat is not None else None
+
     def look(self, path: str, entry: Entry | None) -> Observed:
         """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
         seen = self._look(path, entry)

@@ -61,7 +61,8 @@ class Problems:
         self._postpone(trouble)
 
     def report_scanned(self, start: str, found: Iterable[Problem]) -> bool:
-        """A scan of ``start`` and all that is in it met these problems, and no others.
+        """A scan of ``start`` and all that is in it met these problems, and no others. What is to be settled
+        where one is goes on being tried again.
 
         Returns whether others have ended: what is still to be shown there need not wait any more.
         """
@@ -73,7 +74,8 @@ class Problems:
                 del self._troubles[path]
         ended = len(self._troubles) < before
         for problem in found:
-            self.report(problem, Kind.SCANNED)
+            if problem.path not in self._troubles or not self._is_retried(problem.path):  # else it ends anew
+                self.report(problem, Kind.SCANNED)
         return ended
 
     def resolve(self, path: str) -> None:
@@ -89,7 +91,7 @@ class Problems:
         if trouble is not None and trouble.kind is Kind.SETTLED:
             self.hurry([path])
 
-    def gone(self, named: Iterable[str]) -> bool:
+    def note_gone(self, named: Iterable[str]) -> bool:
         """Nothing is at these paths, which is no news of those that are tried again: what a scan met there is
         over, and what is above them or in them is tried again now. Returns whether there is any of that."""
         if not self._troubles:
@@ -124,7 +126,7 @@ class Problems:
         return trouble is not None and trouble.retry_at > self._loop_time()
 
     def lasts(self, path: str, seconds: float) -> bool:
-        """Whether ``path`` is tried again and again for as long."""
+        """Whether ``path`` has been tried again and again for as long."""
         trouble = self._troubles.get(path)
         return trouble is not None and self._is_retried(path) and self._loop_time() - trouble.begun >= seconds
 

@@ -18,8 +18,9 @@ from p2pdrive.index.entries import Entries
 from p2pdrive.limits import PLAN_PATHS_MAX
 from p2pdrive.model.clock import HybridClock
 from p2pdrive.model.genesis import Genesis
-from p2pdrive.model.paths import STATE_DIRECTORY, ancestors, within
+from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, within
 from p2pdrive.model.record import Grant, Kind, Role
+from p2pdrive.planning.conflicts import judge
 
 FORMAT = "p2pdrive drive, format 1\n"
 
@@ -59,7 +60,7 @@ class Replica:
             self.adopting = bool(self._meta("adopting"))
             self.left_to_adopt: set[str] = set()
             self.left_to_look_into: set[str] = set()
-            self.ignore = self._load_ignore()
+            self.reload_ignore()
             opened.pop_all()
 
     def shows_inside(self, log: Log, directory: str) -> bool:
@@ -88,7 +89,7 @@ class Replica:
             self._set_meta("clock", self.author.clock.latest)
 
     def reload_ignore(self) -> bool:
-        """Read the ignore rules again; True if they are not those followed before, or before a restart.
+        """Read the ignore rules; True if they are not those followed before, be it before a restart.
 
         All that the heads name is to be looked at then.
         """
@@ -102,8 +103,13 @@ class Replica:
         return True
 
     def _load_ignore(self) -> Ignore:
+        """While others' ignore file is still to be shown, the one before it may be aside already."""
         rules = self._meta("ignored")
-        return Ignore.load(self.files, rules.decode().split("\n") if isinstance(rules, bytes) else ())
+        followed = rules.decode().split("\n") if isinstance(rules, bytes) else None
+        with self.reading() as log:
+            shown = judge(log.registers.heads(IGNORE_FILE), False).content
+            coming = shown.live and IGNORE_FILE in log.entries.among_unshown([IGNORE_FILE])
+        return Ignore.load(self.files, followed, coming)
 
     def start_afresh(self) -> None:
         """Our actor's log has parted from what the peers hold: write under a new one (see authoring)."""

@@ -12,7 +12,7 @@ from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.errors import Changed, RootMissing, Unreadable, WorldError
-from p2pdrive.folder.files import Files
+from p2pdrive.folder.files import FileKind, Files
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -72,7 +72,7 @@ class Settler:
                     settled.left = list(named[number:])
                     break
                 entry = entries.get(path)
-                if self._is_hidden(path, entry, log):
+                if self._is_hidden(path, entry, observer, log):
                     ignored.append(path)
                     continue
                 try:
@@ -86,7 +86,11 @@ class Settler:
                     settled.problems.append(Problem(path, str(error)))
                 else:
                     old = seen.moved
-                    if old is not None and old.path not in found and not self._is_hidden(old.path, old, log):
+                    if (
+                        old is not None
+                        and old.path not in found
+                        and not self._is_hidden(old.path, old, observer, log)
+                    ):
                         found[old.path] = Observed(old.path, DELETED)
                     found[path] = seen
         if ignored:
@@ -110,11 +114,13 @@ class Settler:
         settled.again += sorted(moved)
         return [seen for seen in observed if seen.path not in moved]
 
-    def _is_hidden(self, path: str, entry: Entry | None, log: Log) -> bool:
-        """Whether the rules hide what is shown at ``path``, or else what its heads say."""
+    def _is_hidden(self, path: str, entry: Entry | None, observer: Observer, log: Log) -> bool:
+        """Whether the rules hide what is at ``path``, or was shown there, or else what its heads say."""
         ignored = self._replica.ignore.ignored
         if ignored(path, True) == (as_file := ignored(path, False)):
             return as_file
+        if (there := observer.kind(path)) is not None:
+            return ignored(path, there is FileKind.DIRECTORY)
         content = entry.content if entry is not None else judge(log.registers.heads(path), False).content
         return ignored(path, content.kind is Kind.DIRECTORY)
 

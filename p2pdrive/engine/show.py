@@ -94,7 +94,7 @@ class Shower:
             run.retired = []  # they stay displaced; the next start finds a place for them
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
-            Arriving(log.connection).drop([*run.shown.done, *run.parents])
+            Arriving(log.connection).drop([*run.shown.done, *run.to_make])
             log.entries.take_off_unshown(run.marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
         now = self._replica.services.now_ns()
@@ -127,9 +127,9 @@ class _Run:
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: list[int] = []
         self.arriving: list[Arrival] = []
-        self.parents: list[str] = []  # to be made for what is in them
+        self.to_make: list[str] = []  # directories for what is in them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
-        self._parents = {""}
+        self._known_directories = {""}
 
     def finish(self, task: Task) -> bool:
         """Give the temporary of a whole content its time and mode; False, and why, where that fails."""
@@ -160,10 +160,10 @@ class _Run:
     def _expect_parents(self, named: set[str]) -> None:
         """The directories that are made on the way."""
         above = {directory for path in named for directory in paths.ancestors(path)}
-        self.parents = [path for path, stat in self._files.stats(above - named).items() if stat is None]
-        if self.parents:
+        self.to_make = [path for path, stat in self._files.stats(above - named).items() if stat is None]
+        if self.to_make:
             with self._replica.reading() as log:
-                seen = {path: _seen_as_parent(log, path) for path in self.parents}
+                seen = {path: _seen_as_parent(log, path) for path in self.to_make}
             self.arriving += (Arrival(path, DIRECTORY, vector, 0) for path, vector in seen.items())
 
     def carry_out(self, task: Task) -> None:
@@ -295,10 +295,10 @@ class _Run:
 
     def _make_parents(self, path: str) -> None:
         """The directories above a live path; those that no head names stand for what is in them."""
-        if paths.parent(path) in self._parents:
+        if paths.parent(path) in self._known_directories:
             return
         for directory in reversed(paths.ancestors(path)):
-            if directory in self._parents:
+            if directory in self._known_directories:
                 continue
             stat = self._files.stat(directory)
             if stat is None:
@@ -311,7 +311,7 @@ class _Run:
             elif stat.kind is not FileKind.DIRECTORY:
                 self.shown.again.append(directory)
                 raise Changed(f"{directory} is no directory.")
-            self._parents.add(directory)
+            self._known_directories.add(directory)
 
     def _made(self, directory: str) -> Stat:
         """Make a directory."""

@@ -28,14 +28,20 @@ _DEPTH = "(?:/.+)?/"
 #: How it writes the slash behind a directory. What is in one is no match for us: directories are asked for
 #: themselves.
 _INSIDE = "(?P<ps_d>/)"
+#: The rule that hides everything.
+_ALL = ("*",)
 #: How the names of our temporary files start where they cannot be in the temporary area.
 SIBLING_PREFIX = ".p2pdrive-tmp."
 
 
 class Ignore:
-    """The rules of one drive, as ``lines``. ``problems`` names those that could not be followed."""
+    """The rules of one drive, as ``lines``. ``problems`` names those that could not be followed; ``stale``
+    rules are older ones, as the file cannot be read now."""
 
-    def __init__(self, lines: Iterable[str] = (), problems: Iterable[Problem] = ()) -> None:
+    def __init__(
+        self, lines: Iterable[str] = (), problems: Iterable[Problem] = (), stale: bool = False
+    ) -> None:
+        self.stale = stale
         patterns: list[GitIgnoreSpecPattern] = []
         found = list(problems)
         self.lines = tuple(lines)
@@ -52,14 +58,16 @@ class Ignore:
         self._directory = lru_cache(IGNORE_MEMORY_MAX)(lambda path: self._matches(path + "/"))
 
     @classmethod
-    def load(cls, files: Files, followed: Iterable[str] = ()) -> "Ignore":
-        """The rules in the drive's folder; none where there is no ignore file. While it cannot be read, those
-        ``followed`` so far: what they hide may be secret. Raises RootMissing.
+    def load(cls, files: Files, followed: Iterable[str] | None = None, coming: bool = False) -> "Ignore":
+        """The rules in the drive's folder; none where there is no ignore file, unless one is ``coming``.
+
+        Without it, and while it cannot be read, those ``followed`` so far: what they hide may be secret. None
+        were followed yet: then all is hidden that a file which cannot be read may hide. Raises RootMissing.
         """
         try:
             found = files.stat(IGNORE_FILE)
             if found is None:
-                return cls()
+                return cls(followed or () if coming else ())
             if found.kind is not FileKind.FILE:
                 return cls((), [Problem(IGNORE_FILE, "is no file, so nothing is ignored; make it one")])
             with files.open(IGNORE_FILE) as handle:
@@ -68,7 +76,7 @@ class Ignore:
                 while count := handle.readinto(memoryview(content)[length:]):
                     length += count
         except (Changed, Unreadable) as error:
-            return cls(followed, [Problem(IGNORE_FILE, str(error))])
+            return cls(_ALL if followed is None else followed, [Problem(IGNORE_FILE, str(error))], stale=True)
         if length > IGNORE_BYTES_MAX:
             return cls((), [Problem(IGNORE_FILE, f"is larger than {IGNORE_BYTES_MAX} bytes, not followed")])
         try:

@@ -136,6 +136,10 @@ class Disk(Acts):
         after = self.tree()
         return {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
 
+    def contents(self) -> set[bytes]:
+        """Of all files, those in the temporary area too."""
+        return {bytes(inode.data) for _, inode in self.volume.walk() if isinstance(inode, File)}
+
     def snapshot(self) -> object:
         """All that is on the disk, to be restored here or on another one."""
         for _, inode in self.volume.walk():

@@ -191,9 +191,11 @@ class Machine:
         self.mount()
         before = self.disk.tree()
         stats = {path: inode.stat() for path, inode in self.disk.volume.walk()}
+        contents = self.disk.contents()
         self.disk.crash()
         self.packs.crash()
-        self.world.oracle.power_lost(self.name, before, self.disk.tree(), stats)
+        lost = contents - self.disk.contents()
+        self.world.oracle.power_lost(self.name, before, self.disk.tree(), stats, lost)
 
     # --- for the node
 

@@ -6,6 +6,7 @@ folder; what p2pdrive once recorded must stay readable in the history.
 """
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from p2pdrive.folder.files import Stat
@@ -172,10 +173,15 @@ class Oracle:
         self.kills.setdefault(machine, []).append(self._next())
 
     def power_lost(
-        self, machine: str, before: Tree, after: Tree, stats: Mapping[str, Stat] | None = None
+        self,
+        machine: str,
+        before: Tree,
+        after: Tree,
+        stats: Mapping[str, Stat] | None = None,
+        lost: AbstractSet[bytes] = frozenset(),
     ) -> None:
         """The power failed: the folder held ``before`` (``disk.tree()``, and its ``stats``), and holds
-        ``after`` now."""
+        ``after`` now. What the disk holds no more, be it aside, is ``lost``."""
         self.killed(machine)
         number = self._next()
         mine = self._made(machine)
@@ -185,6 +191,11 @@ class Oracle:
         shown = (dict(before), dict(after), entries)
         crash = Crash(machine, *shown, frozenset(persons), frozenset(torn), stats or {})
         self.crashes.append(crash)
+        for (name, path), data in list(self.unscanned.items()):
+            if name == machine and data in lost:  # the node had put it aside, perhaps
+                del self.unscanned[name, path]
+                self.excused.add(path)
+                self._forgive(data, number, f"the power failed on {machine}")
         for path in sorted({*before, *after}):
             was, now = before.get(path), after.get(path)
             if was is not None and now is not None and was[:2] == now[:2]:

@@ -47,6 +47,7 @@ from p2pdrive.lab.scenario import plan, run
         3574261933,
         3763238119,
         3806413205,
+        3866129263,
         4279279513,
     ],
 )

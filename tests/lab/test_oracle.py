@@ -89,6 +89,16 @@ def test_a_power_loss_forgives_what_it_took_and_makes_known_what_it_left() -> No
     assert crash.torn == {"torn"}
 
 
+def test_a_power_loss_forgives_what_it_took_of_what_the_node_had_just_put_aside() -> None:
+    oracle = Oracle()
+    for path, data in {"a": b"one", "b": b"two"}.items():
+        oracle.wrote("anna", path, data, None)
+    shown = {"a": file(b"of others"), "b": file(b"of others")}
+    oracle.power_lost("anna", shown, shown, lost={b"one"})
+    assert standing(oracle) == {b"two"}
+    assert oracle.unscanned == {("anna", "b"): b"two"}
+
+
 def test_rot_forgives_what_it_changed() -> None:
     oracle = Oracle()
     oracle.wrote("anna", "a", b"one", None)
