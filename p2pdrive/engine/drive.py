@@ -146,8 +146,8 @@ class Drive:
                 self._look_at(paths)
 
     def _look_at(self, paths: Iterable[str]) -> None:
-        self._changed_paths.update(dict.fromkeys(paths))
-        if self._changed_paths:
+        if named := dict.fromkeys(paths):
+            self._changed_paths.update(named)
             self._to_look.set()
             self._moved()
 
