@@ -49,23 +49,30 @@ def test_rules_come_to_hide_what_is_in_it(who: str) -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
+@pytest.mark.parametrize("executable", [False, True])
 @pytest.mark.parametrize(("old", "new"), [("f", "d/g"), ("d/f", "g")])
-def test_node_is_killed_between_a_rename_and_noting_it(old: str, new: str) -> None:
+def test_node_is_killed_between_a_rename_and_noting_it(old: str, new: str, executable: bool) -> None:
+    """``executable``: the file got that with its new name."""
+
     async def story(world: World) -> None:
         anna, berta = await two_that_share(world)
         write(anna, "d/beside", b"beside")
         await old_file(world, anna, old)
         world.network.block(WAYS)
         rename(anna, old, new)
+        if executable:
+            anna.disk.chmod(new, True)
+            world.oracle.chmodded("anna", new)
         await shown_in_a_run(world, anna)
-        await killed_as(world, berta, "move")
+        await killed_as(world, berta, "set_metadata" if executable else "move")
+        records = [versions(anna, path) for path in (old, new)]
         assert berta.disk.exists(new)
         berta.forbid("d", reading=True)
         await berta.start()
         await trio.sleep(5)
         await goes_on(world, anna, berta)
         assert berta.disk.exists(new)
-        assert [len(versions(anna, path)) for path in (old, new)] == [2, 1]
+        assert [versions(anna, path) for path in (old, new)] == records
 
     run_simulated(lambda: within_world(1, story), 1)
 
