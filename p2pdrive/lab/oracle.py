@@ -385,12 +385,15 @@ class Oracle:
             del self.unscanned[key]
 
     def _is_adopted(self, machine: str, path: str, data: bytes) -> bool:
-        """Whether another version that is about to be shown there says the same: the two count as one."""
+        """Whether another version that is about to be shown there says the same: the two count as one. Or the
+        one that a viewer's node shows there: who brings that back has changed nothing."""
         if self.world is None:
             return False
         one, root = self._machine(machine), root_of(data)
         shown = entries_of(one).get(path)
-        return is_head(one, path, root) and (shown is None or shown.content.root != root)
+        if shown is not None and shown.content.root == root:
+            return self._is_viewer(machine)
+        return is_head(one, path, root)
 
     def _take_away(self, machine: str, path: str, data: bytes, number: int) -> None:
         story = self._story(data, f"{path} on {machine}, seen there")

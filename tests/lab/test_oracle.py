@@ -150,6 +150,25 @@ def test_paths_that_rules_hid_at_any_time_are_remembered() -> None:
 # --- in a world
 
 
+def test_what_a_viewer_brings_back_that_its_node_shows_is_no_edit() -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta", "viewer")
+        await world.share(anna)
+        await world.join(berta)
+        write(anna, "f", b"one")
+        await world.converge()
+        world.network.block([("anna", "berta"), ("berta", "anna")])
+        write(anna, "f", b"two")
+        write(berta, "f", b"own")
+        write(berta, "f", b"one")
+        assert standing(world.oracle) == {b"two"}
+        await world.heal()
+        await world.converge()
+        assert berta.disk.read("f") == b"two"
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 def test_a_restored_backup_forgets_only_what_nobody_else_has() -> None:
     async def story(world: World) -> None:
         anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
