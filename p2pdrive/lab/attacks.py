@@ -56,16 +56,24 @@ async def attack(world: Any, victim: Any, random: Random, name: str | None = Non
     chosen = name or random.choice(sorted(ATTACKS))
     if victim.drive is None:
         return chosen
-    with trio.move_on_after(_ATTACK_SECONDS):
-        try:
-            async with trio.open_nursery() as nursery:
-                mallory = Mallory(world, victim, random, nursery)
-                await ATTACKS[chosen](mallory)
-                await trio.sleep(random.random() * 5)
-                nursery.cancel_scope.cancel()
-        except* P2PDriveError:
-            pass  # nobody answers, or it was thrown out: it has done what it could
+    world.attacks += 1
+    try:
+        with trio.move_on_after(_ATTACK_SECONDS):
+            await _carry_out(ATTACKS[chosen], world, victim, random)
+    finally:
+        world.attacks -= 1
     return chosen
+
+
+async def _carry_out(chosen: "Attack", world: Any, victim: Any, random: Random) -> None:
+    try:
+        async with trio.open_nursery() as nursery:
+            mallory = Mallory(world, victim, random, nursery)
+            await chosen(mallory)
+            await trio.sleep(random.random() * 5)
+            nursery.cancel_scope.cancel()
+    except* P2PDriveError:
+        pass  # nobody answers, or it was thrown out: it has done what it could
 
 
 # --- by anyone

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 def differing(world: "World") -> str | None:
     """In what way the members are not in sync; None if they are."""
+    if world.attacks:
+        return "an attack is under way"
     for machine in world.machines:
         if machine.home.invite is not None:
             return f"{machine.name} has not joined"

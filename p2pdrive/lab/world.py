@@ -46,6 +46,7 @@ class World:
         self.failures = _Failures()
         self.healed_ns: int | None = None
         self.converged_ns: int | None = None
+        self.attacks = 0  # that are under way
         self._undo: dict[int, Callable[[], object]] = {}
         self._undone = 0
         self._began = trio.current_time()

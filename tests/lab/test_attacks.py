@@ -46,6 +46,21 @@ def test_an_attack_harms_nobody(name: str) -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
+def test_a_world_that_is_attacked_is_not_at_rest() -> None:
+    """Seed 993522779: what a member at odds with the others wrote came 12 s after all had converged."""
+
+    async def story(world: World) -> None:
+        await shared(world)
+        victim = world.machines[0]
+        world.nursery.start_soon(attack, world, victim, Random(2), "lie about blocks")
+        await trio.sleep(0.1)
+        assert world.attacks == 1
+        await world.converge()
+        assert world.attacks == 0
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 def test_a_stranger_that_was_given_anything_is_told_on() -> None:
     async def story(world: World) -> None:
         await shared(world)
