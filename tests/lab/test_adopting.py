@@ -5,6 +5,7 @@ import errno
 import pytest
 import trio
 
+from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.paths import IGNORE_FILE
@@ -16,13 +17,18 @@ _LONG = 1300
 _LARGE_RULES = b"away/\n".ljust(900_000, b"#")
 
 
+async def about_to_join(world: World) -> tuple[Machine, Machine]:
+    """Anna, whose rules hide ``away``, and dora, who is no member yet."""
+    anna, _ = await two_that_share(world)
+    write(anna, IGNORE_FILE, b"away/\n")
+    await world.converge()
+    return anna, world.add_machine("dora")
+
+
 @pytest.mark.parametrize("own_rules", [None, b"away/secret\n"])
 def test_what_the_others_rules_hide_is_not_published_by_who_joins(own_rules: bytes | None) -> None:
     async def story(world: World) -> None:
-        anna, _ = await two_that_share(world)
-        write(anna, IGNORE_FILE, b"away/\n")
-        await world.converge()
-        dora = world.add_machine("dora")
+        anna, dora = await about_to_join(world)
         write(dora, "away/secret", b"secret")
         write(dora, "f", b"plain")
         if own_rules is not None:
@@ -39,10 +45,7 @@ def test_what_the_others_rules_hide_is_not_published_by_who_joins(own_rules: byt
 
 def test_rules_that_cannot_be_written_for_a_moment_are_waited_for() -> None:
     async def story(world: World) -> None:
-        anna, _ = await two_that_share(world)
-        write(anna, IGNORE_FILE, b"away/\n")
-        await world.converge()
-        dora = world.add_machine("dora")
+        anna, dora = await about_to_join(world)
         write(dora, "away/secret", b"secret")
         write(dora, "f", b"plain")
         dora.disk.fail("publish", IGNORE_FILE, OSError(errno.EROFS, "read-only"), 4)
@@ -136,10 +139,7 @@ def test_what_is_put_back_where_a_file_was_in_the_way_during_a_join_stays() -> N
 
 def test_rules_that_cannot_be_shown_for_long_keep_nobody_from_joining() -> None:
     async def story(world: World) -> None:
-        anna, _ = await two_that_share(world)
-        write(anna, IGNORE_FILE, b"away/\n")
-        await world.converge()
-        dora = world.add_machine("dora")
+        anna, dora = await about_to_join(world)
         write(dora, "f", b"plain")
         dora.disk.fail("publish", IGNORE_FILE, OSError(errno.EROFS, "read-only"), 1000)
         await world.join(dora)
