@@ -56,6 +56,7 @@ class Oracle:
         self.excused: set[str] = set()  # paths that a fault may have taken
         self.hampers: dict[tuple[str, str], int] = {}  # (machine, path) → since when, in ns
         self.restores: dict[str, int] = {}  # machine → how often it was put back from a backup
+        self.put_back: dict[str, int] = {}  # machine → when last
         self.adopting: set[str] = set()  # machines that take their folder as it is: nothing counts as deleted
         self.kills: dict[str, list[int]] = {}
         self.quiet: dict[
@@ -227,6 +228,7 @@ class Oracle:
         """
         number = self._next()
         self.restores[machine] = self.restores.get(machine, 0) + 1
+        self.put_back[machine] = number
         self.adopting.add(machine)
         self.killed(machine)
         there = files_in(after)
@@ -266,7 +268,7 @@ class Oracle:
             elif data not in known:
                 story.unrecorded = number
         self.excused.update(before.keys() - {path for tree in others for path in tree})
-        self._forget_removals(machine)
+        self._forget_removals()
         self.gone.setdefault(machine, set()).update(gone)
 
     def rotted(self, machine: str, path: str, data: bytes | None = None, was: bytes | None = None) -> None:
@@ -425,14 +427,15 @@ class Oracle:
         machines = self.world.machines if self.world is not None else ()
         return [(machine.name, machine.disk.tree()) for machine in machines]
 
-    def _forget_removals(self, machine: str) -> None:
-        """What was taken away on ``machine`` and put back with the folder, and no log knows that it went."""
+    def _forget_removals(self) -> None:
+        """What was taken away where the folder was put back since, and no log (any more) knows that."""
         machines = self.world.machines if self.world is not None else ()
         for (path, data), place in self.places.items():
-            if any(gone.machine == machine for gone in place.removals):
+            left = [gone for gone in place.removals if gone.number > self.put_back.get(gone.machine, 0)]
+            if left != place.removals:
                 recorded_at = [path, *filter(None, [original_of(path)])]
                 if not any(is_superseded(each, at, root_of(data)) for each in machines for at in recorded_at):
-                    place.removals = [gone for gone in place.removals if gone.machine != machine]
+                    place.removals = left
 
     def _known_elsewhere(self, machine: str, shown: set[bytes]) -> set[bytes]:
         """Contents that others have in their history, of those that are ``shown`` or must be readable."""

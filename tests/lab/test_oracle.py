@@ -220,6 +220,28 @@ def test_a_restored_backup_forgets_deletions_that_nobody_else_knows() -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
+def test_a_deletion_is_forgotten_when_the_last_who_knew_of_it_is_put_back_too() -> None:
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        write(berta, "it", b"one")
+        await world.converge()
+        backups = {each.name: each.back_up() for each in (anna, berta)}
+        delete(berta, "it")
+        await world.converge()
+        anna.kill()  # she alone knows, once berta is put back
+        removals = world.oracle.places["it", b"one"].removals
+        berta.put_back(backups["berta"])
+        await trio.sleep(5)
+        assert world.oracle.places["it", b"one"].removals == removals != []
+        anna.put_back(backups["anna"])
+        await trio.sleep(5)
+        assert not world.oracle.places["it", b"one"].removals
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 def test_evidence_is_the_same_whether_the_node_runs_or_not() -> None:
     large = Random(1).randbytes(500_000)
 
