@@ -6,6 +6,7 @@ from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Keep, Settled, Task
+from p2pdrive.folder.files import Stat
 from p2pdrive.history.authoring import Edit
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.model.problem import Problem
@@ -135,6 +136,11 @@ class Copies:
 
     def settle(self, seen: Observed, entry: Entry, view: View) -> None:
         """What was done with the copy that ``entry`` stands for."""
+        if self._went_back(seen, entry, view):
+            self._ledger.forget(seen.path)
+            for path in (seen.path, view.of):
+                self._ledger.touch(path, 0)
+            return
         verdict = self._ledger.verdict(seen.path)
         loser = self._standing_loser(view)
         heads = self._ledger.heads(seen.path)
@@ -185,9 +191,24 @@ class Copies:
             entry = self._ledger.entry(copy)
             self._settled.tasks.append(Task(copy, loser.content, {}, None, entry, view))
 
+    def _went_back(self, seen: Observed, entry: Entry, view: View) -> bool:
+        """Whether a person gave it its old name back before what won its path was shown there: nothing was
+        settled by that, and it becomes a copy once more."""
+        if seen.content.live:
+            return False
+        base = self._ledger.entry(view.of)
+        if base is not None and base.inode != entry.inode:
+            return False  # it replaced what had won
+        there = self._there(view.of)
+        return there is not None and (there.inode, there.size) == (entry.inode, entry.content.size)
+
     def _is_free(self, path: str) -> bool:
         """Whether nothing is there. What nobody may look at is free: to put something there says so."""
-        return self._replica.files.stats([path]).get(path) is None
+        return self._there(path) is None
+
+    def _there(self, path: str) -> Stat | None:
+        """What is at ``path``; None for nothing, or what nobody may look at."""
+        return self._replica.files.stats([path]).get(path)
 
     def _standing_loser(self, view: View) -> Record | None:
         """The record that the copy shows, while it is a loser of its path."""

@@ -269,3 +269,42 @@ def test_copy_that_was_being_brought_along_and_came_only_later_is_a_file_of_its_
         assert all(machine.disk.tree().keys() == {"f", copy} for machine in world.machines)
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("seed", [2, 10, 13, 15])
+@pytest.mark.parametrize("touched", [False, True])
+@pytest.mark.parametrize("wins", ["file", "directory", "inside"])
+def test_copy_that_a_person_gives_its_name_back_as_soon_as_it_is_made_is_not_dismissed(
+    wins: str, touched: bool, seed: int
+) -> None:
+    """Seed 278386596: what was to be shown there then replaced it, and only the history had it."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        world.network.block(WAYS)
+        write(berta, "f", b"by berta")
+        await trio.sleep(5)
+        if wins == "directory":
+            anna.disk.make_directory("f")
+        else:
+            write(anna, "f" if wins == "file" else "f/x", b"by anna")
+        await trio.sleep(5)
+
+        def rename_back(_: str) -> None:
+            (copy,) = berta.disk.tree()
+            rename(berta, copy, "f")
+            if touched:
+                berta.disk.touch("f", 10**18)
+                world.oracle.chmodded("berta", "f")
+
+        step = "publish" if wins == "file" else "make_directory"
+        berta.ambushes.append(Ambush("before", step, 0, rename_back))
+        world.network.unblock(WAYS)
+        await trio.sleep(30)
+        assert not berta.ambushes
+        await world.converge()
+        assert berta.disk.tree() == anna.disk.tree()
+        assert b"by berta" in berta.disk.contents()
+        assert (b"by anna" in berta.disk.contents()) == (wins != "directory")
+
+    run_simulated(lambda: within_world(seed, story), seed)
