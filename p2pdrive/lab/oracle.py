@@ -367,8 +367,10 @@ class Oracle:
         return self.stories.setdefault(data, Story(data, where))
 
     def _put(self, machine: str, path: str, data: bytes, number: int) -> None:
-        """A person put it there. In a folder that is taken as it is, an older version is just that."""
-        if machine in self.adopting and self.places.get((path, data), Place()).arrivals:
+        """A person put it there. In a folder that is taken as it is, an older version is just that; under a
+        copy's name also one of the file that the copy is of."""
+        before = [self.places.get((at, data), Place()).arrivals for at in {path, original_of(path) or path}]
+        if machine in self.adopting and any(before):
             self._forgive(data, number, "it may be an older version, brought along")
         self._arrive(path, data)
 

@@ -365,6 +365,18 @@ def test_older_version_in_a_folder_that_is_taken_as_it_is_need_not_stand_however
     assert not standing(oracle)
 
 
+def test_older_version_under_its_copys_name_in_a_folder_that_is_taken_as_it_is_need_not_stand() -> None:
+    copy = "a (conflict 01234567 from anna).txt"
+    for adopting in (False, True):
+        oracle = Oracle()
+        oracle.wrote("anna", "a.txt", b"one", None)
+        oracle.wrote("berta", copy, b"two", b"one")
+        if adopting:
+            oracle.adopting.add("anna")
+        oracle.wrote("anna", copy, b"one", b"two")
+        assert standing(oracle) == (set() if adopting else {b"one"})
+
+
 def test_what_a_viewer_replaces_and_nobody_else_shows_is_replaced() -> None:
     async def story(world: World) -> None:
         anna, berta = world.add_machine("anna"), world.add_machine("berta", "viewer")
