@@ -173,8 +173,8 @@ class _Run:
     def _carry_out(self, task: Task) -> None:
         if task.content.live:
             self._make_parents(task.path)
+        self.directories.add(paths.parent(task.path))  # half of it may be done, and noted, when it fails
         self._perform(self._keep_aside(task))
-        self.directories.add(paths.parent(task.path))
         self.marks += task.marks
 
     def _attempt(self, task: Task, work: Callable[[], object]) -> bool:

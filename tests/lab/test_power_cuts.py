@@ -1,5 +1,7 @@
 """Power cuts just when something moves, or takes the place of something else: what was recorded stays."""
 
+import errno
+
 import pytest
 import trio
 
@@ -8,7 +10,7 @@ from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.machine import Ambush
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from tests.lab.deeds import delete, rename, two_that_share, until, versions, write
+from tests.lab.deeds import WAYS, delete, rename, two_that_share, until, versions, write
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -167,5 +169,40 @@ def test_power_cut_while_the_removal_of_a_directory_is_published_brings_nothing_
         await world.heal()
         await world.converge()
         assert not [name for name in gone if berta.disk.exists(name)]
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("wins", ["file", "directory"])
+def test_power_cut_after_what_was_to_be_shown_failed_undoes_nothing_that_was_noted(
+    wins: str, seed: int
+) -> None:
+    """Seed 2958160293: what had made room for it was noted, and its move not made durable."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(berta, "d/f", b"first")
+        await world.converge()
+        berta.disk.sync()
+        world.network.block(WAYS)
+        if wins == "file":
+            write(berta, "d/f", b"by berta, earlier")
+        await trio.sleep(5)
+        delete(anna, "d/f")
+        write(anna, "d/f" if wins == "file" else "d/f/x", b"by anna")
+        await trio.sleep(5)
+        failing = "publish" if wins == "file" else "make_directory"
+        berta.disk.fail(failing, "d/f", OSError(errno.EIO, "I/O error"), 1000)
+        world.network.unblock(WAYS)
+        await until(lambda: "d/f" not in entries_of(berta))
+        noted = set(entries_of(berta))
+        assert noted <= berta.disk.tree().keys()
+        berta.power_loss()
+        assert noted <= berta.disk.tree().keys()
+        assert not berta.disk.exists("d/f")
+        await world.heal()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(seed, story), seed)
