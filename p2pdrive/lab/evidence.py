@@ -123,6 +123,24 @@ def ignore_of(tree: Mapping[str, Any]) -> Ignore:
         return Ignore()
 
 
+def shown_for_good(
+    before: Mapping[str, Any], after: Mapping[str, Any], others: Iterable[Mapping[str, Any]]
+) -> set[bytes]:
+    """What the trees of ``others`` show, but what may go when a folder that showed ``before`` is put back to
+    ``after``: what others could not see was deleted for them, and may be once more; and what they have at
+    another path may be an older version there.
+    """
+    elsewhere = [files_in(tree) for tree in others]
+    shown = {data for files in elsewhere for data in files.values()}
+    rules, files, there = ignore_of(before), files_in(before), files_in(after)
+    stay = {
+        data
+        for path, data in files.items()
+        if not rules.ignored(path, False) and any(each.get(path) == data for each in (there, *elsewhere))
+    }
+    return shown.difference(files.values()) | stay
+
+
 def on_disk(machine: Any) -> set[bytes]:
     """All contents on the disk, those in the temporary area too."""
     return set(machine.disk.every_file())

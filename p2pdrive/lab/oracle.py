@@ -21,6 +21,7 @@ from p2pdrive.lab.evidence import (
     original_of,
     readable,
     root_of,
+    shown_for_good,
 )
 from p2pdrive.lab.stories import Crash, Place, Removal, Story, Tree
 from p2pdrive.model import paths
@@ -246,19 +247,7 @@ class Oracle:
         for path in [path for path, data in mine.items() if data is not None and there.get(path) != data]:
             del mine[path]  # what was put back is older
         others = [tree for name, tree in self._trees() if name != machine]
-        elsewhere = [files_in(tree) for tree in others]
-        shown = {data for files in elsewhere for data in files.values()}
-        if not self._is_viewer(machine):
-            # What others could not see was deleted for them, and may be once more; what they have at another
-            # path may be an older version there, about to go.
-            rules, files = ignore_of(before), files_in(before)
-            stayed = {
-                data
-                for path, data in files.items()
-                if not rules.ignored(path, False)
-                and any(tree.get(path) == data for tree in (there, *elsewhere))
-            }
-            shown = shown.difference(files.values()) | stayed
+        shown = shown_for_good({} if self._is_viewer(machine) else before, after, others)
         known = self._known_elsewhere(machine, shown)
         for data, story in self.stories.items():
             if data not in shown:
