@@ -184,7 +184,8 @@ class Materialiser:
 
     def _note(self, settled: Settled) -> None:
         for path in settled.well:
-            self._problems.resolve(path)
+            if self._problems.resolve(path) and path == IGNORE_FILE:
+                self._look_again([path])  # the rules could not be read before, perhaps
         self._report(settled.problems, Kind.SETTLED)
         troubled = {problem.path for problem in settled.problems}
         for task in settled.tasks:

@@ -78,12 +78,15 @@ class Problems:
                 self.report(problem, Kind.SCANNED)
         return ended
 
-    def resolve(self, path: str) -> None:
-        """The path is settled well; what is above it or in it, and waited for it, is tried again now."""
+    def resolve(self, path: str) -> bool:
+        """The path is settled well; what is above it or in it, and waited for it, is tried again now. Returns
+        whether that has ended a problem of the path itself."""
         trouble = self._troubles.get(path)
-        if trouble is not None and trouble.kind in _SETTLED:
-            del self._troubles[path]
-            self._hurry_around({path})
+        if trouble is None or trouble.kind not in _SETTLED:
+            return False
+        del self._troubles[path]
+        self._hurry_around({path})
+        return True
 
     def unblock(self, path: str) -> None:
         """Nothing but to show it keeps the path from being settled: that is tried now."""

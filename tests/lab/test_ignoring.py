@@ -173,3 +173,27 @@ def test_others_rules_that_cannot_be_written_for_a_moment_are_followed_soon(rule
         await until(lambda: berta.disk.read(IGNORE_FILE).endswith(b"secret\n"))
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_rules_that_could_be_read_again_just_when_others_rules_came_are_followed() -> None:
+    """Seed 2083574787: those before were followed for an hour, as the problem was over and nobody looked."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, IGNORE_FILE, b"*.bin\n")
+        write(anna, "f.bin", b"hidden")
+        await world.converge()
+        berta.disk.fail("open", IGNORE_FILE, OSError(errno.EIO, "I/O error"), 1000)
+        write(berta, IGNORE_FILE, b"*.txt\n")
+        drive = berta.drive
+        assert drive is not None
+        await until(lambda: drive.problems.paths() and drive.settled)
+        berta.disk.work()
+        write(anna, IGNORE_FILE, b"*.bin\n# still\n")
+        await world.converge()
+        assert berta.drive is drive
+        assert anna.disk.read(IGNORE_FILE) == b"*.txt\n"
+        assert drive.replica.ignore.lines == ("*.txt",)
+        assert berta.disk.read("f.bin") == b"hidden"
+
+    run_simulated(lambda: within_world(1, story), 1)
