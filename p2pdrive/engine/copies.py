@@ -192,15 +192,17 @@ class Copies:
             self._settled.tasks.append(Task(copy, loser.content, {}, None, entry, view))
 
     def _went_back(self, seen: Observed, entry: Entry, view: View) -> bool:
-        """Whether a person gave it its old name back before what won its path was shown there: nothing was
-        settled by that, and it becomes a copy once more."""
+        """Whether a person put it, or a copy of it, where it had been before what won was shown there:
+        nothing was settled by that, and it becomes a copy once more."""
         if seen.content.live:
             return False
-        base = self._ledger.entry(view.of)
-        if base is not None and base.inode != entry.inode:
-            return False  # it replaced what had won
-        there = self._there(view.of)
-        return there is not None and (there.inode, there.size) == (entry.inode, entry.content.size)
+        base, there = self._ledger.entry(view.of), self._there(view.of)
+        if there is None:
+            return False
+        if base is None or base.inode == entry.inode:
+            return (there.inode, there.size) == (entry.inode, entry.content.size)
+        # Where the path shows another content, what was put there has replaced what had won.
+        return base.content.identity == entry.content.identity and there.inode == base.inode
 
     def _is_free(self, path: str) -> bool:
         """Whether nothing is there. What nobody may look at is free: to put something there says so."""

@@ -1,5 +1,6 @@
 """Conflict copies that the index does not know: a kill left them, or a person brings them back or along."""
 
+import errno
 from itertools import permutations
 from random import Random
 
@@ -308,3 +309,34 @@ def test_copy_that_a_person_gives_its_name_back_as_soon_as_it_is_made_is_not_dis
         assert (b"by anna" in berta.disk.contents()) == (wins != "directory")
 
     run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize(("wins", "pause"), [("file", 0), ("file", 20), ("inside", 0)])
+def test_copy_that_is_copied_back_and_deleted_before_the_winner_can_be_shown_is_not_dismissed(
+    wins: str, pause: int
+) -> None:
+    """Its version was in the history alone."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        world.network.block(WAYS)
+        write(berta, "f", b"by berta")
+        await trio.sleep(5)
+        write(anna, "f" if wins == "file" else "f/x", b"by anna")
+        await trio.sleep(5)
+        for operation in ("publish", "make_directory"):
+            berta.disk.fail(operation, "f", OSError(errno.EIO, "I/O error"), 100_000)
+        world.network.unblock(WAYS)
+        await trio.sleep(20)
+        (copy,) = berta.disk.tree()
+        write(berta, "f", b"by berta")
+        await trio.sleep(pause)
+        delete(berta, copy)
+        await trio.sleep(20)
+        berta.disk.work()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+        shown = sorted(shown[1] for shown in berta.disk.tree().values() if shown[0] == "file")
+        assert shown == [b"by anna", b"by berta"]
+
+    run_simulated(lambda: within_world(1, story), 1)

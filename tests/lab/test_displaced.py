@@ -1,12 +1,14 @@
 """What a person does to a path in the middle of a write of ours."""
 
+import errno
+
 import pytest
 import trio
 
 from p2pdrive.lab.machine import Ambush
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from tests.lab.deeds import delete, remove_directory, two_that_share, write
+from tests.lab.deeds import WAYS, delete, remove_directory, two_that_share, write
 
 
 @pytest.mark.parametrize("by", ["file", "link"])
@@ -59,5 +61,26 @@ def test_file_that_cannot_be_read_as_it_is_replaced_keeps_nothing_else_from_bein
         assert not berta.ambushes
         assert berta.drive is drive
         assert berta.disk.read("f") == b"second"
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.xfail(strict=True, reason="a move that can be neither done nor undone leaves its path empty")
+def test_move_aside_that_an_old_disk_can_neither_do_nor_undo_is_no_deletion() -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        berta.disk.modern = False
+        world.network.block(WAYS)
+        write(berta, "f", b"by berta")
+        await trio.sleep(5)
+        write(anna, "f", b"by anna")
+        await trio.sleep(5)
+        berta.disk.fail("publish", "*", OSError(errno.EIO, "I/O error"), 100_000)
+        world.network.unblock(WAYS)
+        await trio.sleep(60)
+        berta.disk.work()
+        await world.converge()
+        assert len(anna.disk.tree()) == 2
+        assert berta.disk.tree() == anna.disk.tree()
 
     run_simulated(lambda: within_world(1, story), 1)

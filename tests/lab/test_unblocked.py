@@ -1,5 +1,6 @@
 """What kept something from being shown or looked at is over: the node acts at once, not at its next try."""
 
+import errno
 from collections.abc import Callable
 
 import pytest
@@ -147,5 +148,28 @@ def test_hidden_file_that_gets_a_name_in_sight_is_deleted_nowhere() -> None:
         await world.converge()
         assert len(versions(anna, "f.log")) == 1
         assert berta.disk.read("f.log") == b"old"
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.xfail(strict=True, reason="of two problems of one path, what the scan met is forgotten")
+def test_directory_that_could_not_be_listed_and_had_another_problem_meanwhile_is_looked_into_again() -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "d/x", b"x")
+        await world.converge()
+        await berta.stop()
+        write(berta, "d/z", b"new by berta")
+        berta.disk.fail("list", "d", OSError(errno.EIO, "I/O error"), 100_000)
+        await berta.start()
+        await trio.sleep(30)
+        delete(anna, "d/x")
+        remove_directory(anna, "d")  # it cannot go, as it holds another file
+        await trio.sleep(30)
+        write(anna, "d/y", b"y")  # it need not go any more
+        await trio.sleep(30)
+        berta.disk.work()
+        await trio.sleep(600)
+        assert anna.disk.exists("d/z")
 
     run_simulated(lambda: within_world(1, story), 1)
