@@ -42,14 +42,16 @@ class _Trouble:
 
 
 class Problems:
-    """The problems of one drive, one a path. ``now_ns`` is wall time; ``loop_time`` are the seconds of the
-    event loop's clock, on which tries are timed: each time the next one is twice as far.
+    """The problems of one drive, one a path; behind it may stand what a scan met there too. ``now_ns`` is
+    wall time; ``loop_time`` are the seconds of the event loop's clock, on which tries are timed: each time
+    the next one is twice as far.
     """
 
     def __init__(self, now_ns: Callable[[], int], loop_time: Callable[[], float]) -> None:
         self._now_ns = now_ns
         self._loop_time = loop_time
         self._troubles: dict[str, _Trouble] = {}
+        self._behind: dict[str, str] = {}  # what a scan met, of paths that have another problem as well
 
     def report(self, problem: Problem, kind: Kind = Kind.SETTLED) -> None:
         """Note a problem that was met now."""
@@ -57,6 +59,8 @@ class Problems:
         if trouble is None:
             trouble = _Trouble(problem.what, kind, self._now_ns(), self._loop_time())
             self._troubles[problem.path] = trouble
+        elif trouble.kind is Kind.SCANNED and kind in _SETTLED:
+            self._behind[problem.path] = trouble.what
         trouble.what, trouble.kind = problem.what, kind
         self._postpone(trouble)
 
@@ -73,8 +77,11 @@ class Problems:
             if trouble.kind is Kind.SCANNED and paths.within(path, start) and path not in named:
                 del self._troubles[path]
         ended = len(self._troubles) < before
+        self._behind = {path: what for path, what in self._behind.items() if not paths.within(path, start)}
         for problem in found:
-            if problem.path not in self._troubles or not self._is_retried(problem.path):  # else it ends anew
+            if problem.path in self._troubles and self._is_retried(problem.path):
+                self._behind[problem.path] = problem.what
+            else:
                 self.report(problem, Kind.SCANNED)
         return ended
 
@@ -85,6 +92,8 @@ class Problems:
         if trouble is None or trouble.kind not in _SETTLED:
             return False
         del self._troubles[path]
+        if path in self._behind:
+            self.report(Problem(path, self._behind.pop(path)), Kind.SCANNED)
         self._hurry_around({path})
         return True
 
@@ -99,11 +108,13 @@ class Problems:
         over, and what is above them or in them is tried again now. Returns whether there is any of that."""
         if not self._troubles:
             return False
+        named = {*named}
+        self._behind = {path: what for path, what in self._behind.items() if not _in_any(path, named)}
         gone = {path for path in named if path not in self._troubles or not self._is_retried(path)}
         over = [
             path
             for path, trouble in self._troubles.items()
-            if trouble.kind is Kind.SCANNED and not gone.isdisjoint((path, *paths.ancestors(path)))
+            if trouble.kind is Kind.SCANNED and _in_any(path, gone)
         ]
         for path in over:
             del self._troubles[path]
@@ -161,7 +172,8 @@ class Problems:
 
     def scanned(self) -> set[str]:
         """What a scan could not look at, or not into."""
-        return {path for path, trouble in self._troubles.items() if trouble.kind is Kind.SCANNED}
+        met = {path for path, trouble in self._troubles.items() if trouble.kind is Kind.SCANNED}
+        return met.union(self._behind)
 
     def all(self) -> list[tuple[str, str, int]]:
         """(path, what, since in ns), by path."""
@@ -187,3 +199,8 @@ class Problems:
         pause = min(longest, RETRY_SECONDS_MIN * 2 ** min(trouble.attempts, 16))
         trouble.attempts += 1
         trouble.retry_at = self._loop_time() + pause
+
+
+def _in_any(path: str, named: Collection[str]) -> bool:
+    """Whether ``path`` is one of ``named``, or in one."""
+    return path in named or any(each in named for each in paths.ancestors(path))

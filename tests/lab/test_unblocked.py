@@ -152,7 +152,6 @@ def test_hidden_file_that_gets_a_name_in_sight_is_deleted_nowhere() -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
-@pytest.mark.xfail(strict=True, reason="of two problems of one path, what the scan met is forgotten")
 def test_directory_that_could_not_be_listed_and_had_another_problem_meanwhile_is_looked_into_again() -> None:
     async def story(world: World) -> None:
         anna, berta = await two_that_share(world)
