@@ -134,6 +134,10 @@ class InUse(Changed):
     """A program has the file open for writing, so that it may become another any moment; wait for its end."""
 
 
+class LeftDisplaced(WorldError):
+    """A file was to be moved, and could be brought neither to its new path nor back to its old one."""
+
+
 class BlockMissing(WorldError):
     """A block is nowhere in this store, or what is there is damaged."""
 

@@ -18,7 +18,7 @@ from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Retired, retire
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, WorldError
+from p2pdrive.errors import Changed, DiskFull, InUse, LeftDisplaced, NotWritable, RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
@@ -188,6 +188,8 @@ class _Run:
         except Changed:
             self.shown.again.append(task.path)
         except WorldError as error:
+            if isinstance(error, LeftDisplaced):
+                self._vacated(task.moved_from or task.path)
             self.shown.problems.append(Problem(task.path, str(error)))
         else:
             return True

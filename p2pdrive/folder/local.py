@@ -17,7 +17,7 @@ from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.place import Place, carry, look, stat_of
-from p2pdrive.folder.safe_write import IN_USE, SafeWrite
+from p2pdrive.folder.safe_write import IN_USE, SafeWrite, move_in_two_steps
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
 from p2pdrive.folder.temporary import TemporaryArea
@@ -153,13 +153,7 @@ class LocalFiles:
             with self._parent(source) as old, self._parent(path) as new:
                 if (moved := self._safe.move(old, new, expected)) is not None:
                     return moved
-        displaced = self.remove(source, expected)
-        try:
-            return self.publish(displaced, path, None).stat
-        except WorldError:
-            with suppress(WorldError):  # else it stays displaced, and is named so
-                self.publish(displaced, source, None)
-            raise
+        return move_in_two_steps(self, source, path, expected)
 
     def remove(self, path: str, expected: Stat) -> str:
         """See ``Files``."""

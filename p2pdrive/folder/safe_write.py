@@ -13,8 +13,8 @@ from contextlib import suppress
 from itertools import count
 from threading import Lock
 
-from p2pdrive.errors import Changed, InUse
-from p2pdrive.folder.files import FileKind, Published, Stat
+from p2pdrive.errors import Changed, InUse, LeftDisplaced, RootMissing, WorldError
+from p2pdrive.folder.files import FileKind, Files, Published, Stat
 from p2pdrive.folder.ignore import SIBLING_PREFIX
 from p2pdrive.folder.place import Place, carry, look, mode_for
 from p2pdrive.folder.syscalls import SystemCalls
@@ -206,6 +206,21 @@ class SafeWrite:
         while look(place := Place(target.directory, f"{SIBLING_PREFIX}{next(self._siblings):x}")) is not None:
             pass
         return place
+
+
+def move_in_two_steps(files: Files, source: str, path: str, expected: Stat) -> Stat:
+    """``Files.move`` where no one call can: by way of the temporary area. Raises what that does."""
+    displaced = files.remove(source, expected)
+    try:
+        return files.publish(displaced, path, None).stat
+    except WorldError as error:
+        try:
+            files.publish(displaced, source, None)
+        except (Changed, RootMissing):
+            pass  # another file came there; or the whole drive is offline
+        except WorldError:
+            raise LeftDisplaced(str(error)) from error
+        raise
 
 
 def _rename(source: Place, free: Place) -> None:

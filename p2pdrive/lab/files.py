@@ -12,9 +12,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from itertools import count
 
-from p2pdrive.errors import Changed, InUse, NotWritable, Unreadable, WorldError
+from p2pdrive.errors import Changed, InUse, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, Name, Published, Stat
-from p2pdrive.folder.safe_write import IN_USE
+from p2pdrive.folder.safe_write import IN_USE, move_in_two_steps
 from p2pdrive.folder.temporary import DISPLACED, number_of, origin_of
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
 from p2pdrive.lab.disk import Disk
@@ -152,13 +152,7 @@ class SimulatedFiles:
         if self._disk.modern:
             with self._operation("move", source, NotWritable):
                 return self._safe.move(self._place(source), self._place(path), source, path, expected)
-        displaced = self.remove(source, expected)
-        try:
-            return self.publish(displaced, path, None).stat
-        except WorldError:
-            with suppress(WorldError):  # else it stays displaced, and is named so
-                self.publish(displaced, source, None)
-            raise
+        return move_in_two_steps(self, source, path, expected)
 
     def remove(self, path: str, expected: Stat) -> str:
         """See ``Files``."""

@@ -65,7 +65,6 @@ def test_file_that_cannot_be_read_as_it_is_replaced_keeps_nothing_else_from_bein
     run_simulated(lambda: within_world(1, story), 1)
 
 
-@pytest.mark.xfail(strict=True, reason="a move that can be neither done nor undone leaves its path empty")
 def test_move_aside_that_an_old_disk_can_neither_do_nor_undo_is_no_deletion() -> None:
     async def story(world: World) -> None:
         anna, berta = await two_that_share(world)
