@@ -135,7 +135,12 @@ class InUse(Changed):
 
 
 class LeftDisplaced(WorldError):
-    """A file was to be moved, and could be brought neither to its new path nor back to its old one."""
+    """A file was to be moved, and could be brought neither to its new path nor back to its old one: it is
+    ``displaced``, under that name."""
+
+    def __init__(self, what: str, displaced: str) -> None:
+        super().__init__(what)
+        self.displaced = displaced
 
 
 class BlockMissing(WorldError):

@@ -22,6 +22,7 @@ from p2pdrive.errors import Changed, DiskFull, InUse, LeftDisplaced, NotWritable
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
+from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
@@ -188,8 +189,6 @@ class _Run:
         except Changed:
             self.shown.again.append(task.path)
         except WorldError as error:
-            if isinstance(error, LeftDisplaced):
-                self._vacated(task.moved_from or task.path)
             self.shown.problems.append(Problem(task.path, str(error)))
         else:
             return True
@@ -228,7 +227,7 @@ class _Run:
         planned = entry is not None and entry.content.identity == task.content.identity  # else shown since
         if source is None or entry is None or not planned or not is_version(entry, source):
             raise Changed(f"{task.moved_from} changed.")
-        stat = self._files.move(task.moved_from, task.path, source)
+        stat = self._moved(task.moved_from, task.path, source, entry)
         self.directories.add(paths.parent(task.moved_from))
         try:
             stat = self._with_metadata(task.path, stat, task.content)
@@ -238,6 +237,16 @@ class _Run:
             task.path, _as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
         )
         self._done(task.path, change)
+
+    def _moved(self, source: str, path: str, expected: Stat, entry: Entry | None) -> Stat:
+        """Rename a file, which is the version of ``entry``, or one that the log does not know."""
+        try:
+            return self._files.move(source, path, expected)
+        except LeftDisplaced as left:
+            self._vacated(source)
+            if entry is not None:
+                self.retired.append(Retired(left.displaced, entry))
+            raise
 
     def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
         """Give a file that is at ``path`` with the right bytes the time and mode that it is to have there."""
@@ -287,7 +296,8 @@ class _Run:
         if task.keep is None or task.expected is None:
             return task
         keep = task.keep
-        stat = self._files.move(task.path, keep.path, task.expected)
+        known = task.before if keep.view is not None else None
+        stat = self._moved(task.path, keep.path, task.expected, known)
         if keep.view is not None:
             with suppress(Changed, NotWritable):  # edited already: that is found when it is looked at
                 stat = self._with_metadata(keep.path, stat, keep.content)

@@ -219,7 +219,7 @@ def move_in_two_steps(files: Files, source: str, path: str, expected: Stat) -> S
         except (Changed, RootMissing):
             pass  # another file came there; or the whole drive is offline
         except WorldError:
-            raise LeftDisplaced(str(error)) from error
+            raise LeftDisplaced(str(error), displaced) from error
         raise
 
 

@@ -5,10 +5,21 @@ import errno
 import pytest
 import trio
 
+from p2pdrive.lab.evidence import files_in
 from p2pdrive.lab.machine import Ambush
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
-from tests.lab.deeds import WAYS, delete, remove_directory, two_that_share, write
+from tests.lab.deeds import (
+    LARGE,
+    WAYS,
+    begin_to_receive,
+    delete,
+    old_file,
+    remove_directory,
+    rename,
+    two_that_share,
+    write,
+)
 
 
 @pytest.mark.parametrize("by", ["file", "link"])
@@ -65,21 +76,44 @@ def test_file_that_cannot_be_read_as_it_is_replaced_keeps_nothing_else_from_bein
     run_simulated(lambda: within_world(1, story), 1)
 
 
-def test_move_aside_that_an_old_disk_can_neither_do_nor_undo_is_no_deletion() -> None:
+@pytest.mark.parametrize("role", ["editor", "viewer"])
+@pytest.mark.parametrize("data", [b"by berta", LARGE])
+def test_move_aside_that_an_old_disk_can_neither_do_nor_undo_is_no_deletion(role: str, data: bytes) -> None:
+    """What stood there was in the history alone."""
+
     async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
+        anna, berta = await two_that_share(world, role)
         berta.disk.modern = False
         world.network.block(WAYS)
-        write(berta, "f", b"by berta")
+        write(berta, "f", data)
         await trio.sleep(5)
         write(anna, "f", b"by anna")
         await trio.sleep(5)
         berta.disk.fail("publish", "*", OSError(errno.EIO, "I/O error"), 100_000)
-        world.network.unblock(WAYS)
+        begin_to_receive(world)
         await trio.sleep(60)
         berta.disk.work()
+        await trio.sleep(60)
         await world.converge()
-        assert len(anna.disk.tree()) == 2
-        assert berta.disk.tree() == anna.disk.tree()
+        assert sorted(files_in(berta.disk.tree()).values()) == sorted([b"by anna", data])
+        assert role == "viewer" or berta.disk.tree() == anna.disk.tree()
+        assert berta.drive is not None
+        assert not berta.drive.replica.files.displaced()  # its blocks are kept for the others
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_rename_that_an_old_disk_can_neither_do_nor_undo_is_done_later() -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        berta.disk.modern = False
+        await old_file(world, anna, "f")
+        berta.disk.fail("publish", "*", OSError(errno.EIO, "I/O error"), 100_000)
+        rename(anna, "f", "g")
+        await trio.sleep(60)
+        anna.kill()
+        berta.disk.work()
+        await trio.sleep(600)
+        assert files_in(berta.disk.tree()) == {"g": b"old"}
 
     run_simulated(lambda: within_world(1, story), 1)
