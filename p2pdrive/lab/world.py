@@ -130,12 +130,13 @@ class World:
             await result
 
     async def heal(self) -> None:
-        """End all faults, start all nodes."""
+        """End all faults and what persons are at, start all nodes."""
+        for machine in self.machines:
+            machine.ambushes.clear()  # first of all, as nothing new may begin from here on
         for number in list(self._undo):
             await self._undo_now(number)
         self.network.heal()
         for machine in self.machines:
-            machine.ambushes.clear()
             machine.mount()
             machine.permit_all()
             machine.disk.work()

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from p2pdrive.lab.checkers import CHECKERS, Violation, checkers, curable, unobtainable
-from p2pdrive.lab.machine import Machine
+from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Crash
 from p2pdrive.lab.world import World, within_world
@@ -228,3 +228,26 @@ def test_content_that_no_member_holds_is_known_to_be_unobtainable() -> None:
         assert unobtainable(world) == {"a.txt", "d/b.txt", "c.txt"}
 
     run_simulated(lambda: within_world(3, story), 3)
+
+
+def test_nothing_that_a_person_begins_while_the_world_heals_goes_on_when_it_is_at_rest() -> None:
+    """Seed 2274579452: a file was opened in that moment, and written to when all had come to rest."""
+
+    async def story(world: World) -> None:
+        _, berta = await shared(world)
+        going_on: list[str] = []
+
+        def open_for_long(path: str) -> None:
+            going_on.append(path)
+            world.until_undone(lambda: going_on.remove(path), 3600)
+
+        async def edit_at_last() -> None:
+            write(berta, "a.txt", b"edited")
+            await trio.sleep(NOTICED)
+
+        berta.ambushes.append(Ambush("before", "", 0, open_for_long))
+        world.until_undone(edit_at_last, 3600)
+        await world.heal()
+        assert not going_on
+
+    run_simulated(lambda: within_world(4, story), 4)
