@@ -54,7 +54,10 @@ class Copies:
         """A file that the index does not know may be a copy all the same: a kill came between making and
         noting it, or the folder was restored or copied with it. What it was made of is not deleted then, nor
         edited. Raises Unreadable where nobody can tell."""
-        self._find_aside(seen)
+        self._find_aside(seen.path, seen.stat)
+        beside = copied(seen.path) if self._ledger.entry(seen.path) is None else None
+        if beside is not None:
+            self._find_aside(beside[0], self._there(beside[0]))  # before it passes for a file of its own
         view = self._view_of(seen)
         if view is None:
             return
@@ -63,10 +66,11 @@ class Copies:
         if base is not None and seen.stat is not None and base.inode == seen.stat.inode:
             self._ledger.forget(view.of)  # it is this very file
 
-    def _find_aside(self, seen: Observed) -> None:
-        """What was at a path may have been moved aside, as its copy, just before a kill."""
-        path, entry = seen.path, self._ledger.entry(seen.path)
-        if entry is None or (seen.stat is not None and seen.stat.inode == entry.inode):
+    def _find_aside(self, path: str, there: Stat | None) -> None:
+        """What was at ``path``, where ``there`` is now, may have been moved aside, as its copy, just before a
+        kill; a person may have edited it there since."""
+        entry = self._ledger.entry(path)
+        if entry is None or (there is not None and there.inode == entry.inode):
             return
         if entry.view is not None or not self._ledger.heads(path):
             return
@@ -75,7 +79,7 @@ class Copies:
             if loser.content.identity != entry.content.identity or self._ledger.entry(copy) is not None:
                 continue
             stat = self._replica.files.stat(copy)
-            if stat is not None and stat.inode == entry.inode:
+            if stat is not None and entry.inode in (stat.inode, self._ledger.inode_of_new_copy(copy)):
                 aside = Observed(copy, entry.content, stat, moved=entry)
                 self._ledger.note(aside, {}, View(path, loser.actor, loser.seq))
                 return

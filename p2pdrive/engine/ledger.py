@@ -57,6 +57,11 @@ class Ledger:
         arrival = self._arriving.get(seen.path)
         return arrival is not None and arrival.is_copy and _is_in(arrival, seen)
 
+    def inode_of_new_copy(self, path: str) -> int:
+        """The file that we were about to move to ``path`` as a conflict copy when we were stopped; or 0."""
+        found = self._arriving if path in self._arriving else Arriving(self.log.connection).among([path])
+        return found[path].inode if path in found and found[path].is_copy else 0
+
     def note_rename(self, seen: Observed) -> None:
         """What was at that path may be where we were about to rename it when we were stopped: note that, so
         that it is not missed. Raises Unreadable where nobody can tell."""

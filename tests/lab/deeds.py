@@ -26,6 +26,20 @@ async def two_that_share(world: World, role: str = "editor") -> tuple[Machine, M
     return anna, berta
 
 
+async def about_to_lose(world: World, wins: str) -> tuple[Machine, Machine]:
+    """Anna, and berta whose ``f`` loses to what anna made there; they are parted."""
+    anna, berta = await two_that_share(world)
+    world.network.block(WAYS)
+    write(berta, "f", b"by berta")
+    await trio.sleep(5)
+    if wins == "directory":
+        anna.disk.make_directory("f")
+    else:
+        write(anna, "f" if wins == "file" else "f/x", b"by anna")
+    await trio.sleep(5)
+    return anna, berta
+
+
 def write(machine: Machine, path: str, data: bytes) -> None:
     before = machine.disk.read(path) if machine.disk.exists(path) else None
     machine.disk.write(path, data)

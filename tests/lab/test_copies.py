@@ -16,7 +16,16 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX
 from p2pdrive.planning.conflicts import copy_path
-from tests.lab.deeds import WAYS, delete, rename, started_again, two_that_share, versions, write
+from tests.lab.deeds import (
+    WAYS,
+    about_to_lose,
+    delete,
+    rename,
+    started_again,
+    two_that_share,
+    versions,
+    write,
+)
 
 #: So large that it is not looked at while it is being written.
 LARGE = Random(3).randbytes(EAGER_FILE_BYTES_MAX)
@@ -274,20 +283,6 @@ def test_copy_that_was_being_brought_along_and_came_only_later_is_a_file_of_its_
         assert all(machine.disk.tree().keys() == {"f", copy} for machine in world.machines)
 
     run_simulated(lambda: within_world(1, story), 1)
-
-
-async def about_to_lose(world: World, wins: str) -> tuple[Machine, Machine]:
-    """Anna, and berta whose ``f`` loses to what anna made there; they are parted."""
-    anna, berta = await two_that_share(world)
-    world.network.block(WAYS)
-    write(berta, "f", b"by berta")
-    await trio.sleep(5)
-    if wins == "directory":
-        anna.disk.make_directory("f")
-    else:
-        write(anna, "f" if wins == "file" else "f/x", b"by anna")
-    await trio.sleep(5)
-    return anna, berta
 
 
 @pytest.mark.parametrize("seed", [2, 10, 13, 15])  # in some of them the path is settled before its copy

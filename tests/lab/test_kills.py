@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from p2pdrive.lab.evidence import files_in
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
@@ -10,6 +11,7 @@ from p2pdrive.model.record import Kind
 from tests.lab.deeds import (
     LARGE,
     WAYS,
+    about_to_lose,
     begin_to_receive,
     delete,
     remove_directory,
@@ -50,7 +52,7 @@ def test_kill_between_keeping_a_losing_version_aside_and_noting_it_deletes_nothi
         await world.heal()
         await world.converge()
 
-        contents = sorted(shown[1] for shown in berta.disk.tree().values())
+        contents = sorted(files_in(berta.disk.tree()).values())
         assert contents == [b"earlier, so it loses", b"later, so it wins"]
         assert anna.disk.tree() == berta.disk.tree()
         known = [record for path in berta.disk.tree() for record in versions(berta, path)]
@@ -77,6 +79,35 @@ def test_edit_after_a_kill_that_left_a_losing_version_aside_replaces_what_was_th
         shown = {content[1] for content in berta.disk.tree().values()}
         assert shown >= {b"earlier, so it loses", b"an edit of that"}
         assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("seed", range(4))  # in some of them the copy is settled before its path
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize("wins", ["file", "directory", "inside"])
+def test_copy_that_was_made_right_before_a_kill_and_edited_since_is_no_deletion_of_its_path(
+    wins: str, anew: bool, seed: int
+) -> None:
+    """Seed 3525523583."""
+
+    async def story(world: World) -> None:
+        anna, berta = await about_to_lose(world, wins)
+        berta.ambushes.append(Ambush("before", "move:judge", 0, lambda _: berta.kill()))
+        world.network.unblock(WAYS)
+        await trio.sleep(30)
+        assert not berta.alive
+        (copy,) = berta.disk.tree()
+        if anew:
+            delete(berta, copy)
+        write(berta, copy, b"an edit of the copy")
+        await berta.start()
+        await world.heal()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+        shown = sorted(files_in(berta.disk.tree()).values())
+        assert shown == [b"an edit of the copy", *([] if wins == "directory" else [b"by anna"])]
+        assert all(record.content.kind is not Kind.DELETED for record in versions(berta, "f"))
 
     run_simulated(lambda: within_world(seed, story), seed)
 
@@ -109,8 +140,7 @@ def test_kill_as_a_file_makes_room_for_what_others_put_into_a_directory_there_de
         world.network.unblock(WAYS)
         await world.heal()
         await world.converge()
-        contents = [shown[1] for shown in berta.disk.tree().values() if shown[0] == "file"]
-        assert sorted(contents) == [b"a file of berta", b"two"]
+        assert sorted(files_in(berta.disk.tree()).values()) == [b"a file of berta", b"two"]
 
     run_simulated(lambda: within_world(seed, story), seed)
 
