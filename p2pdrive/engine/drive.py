@@ -206,6 +206,7 @@ class Drive:
         free = self.materialiser.leave_alone(named, above=True)
         troubled = self.problems.among(free)
         found = await self._offload(sort, self.replica, free, self.materialiser.shown, troubled)
+        self.materialiser.forget_shown((*found.nothing, *found.gone))
         self.replica.decided(found.nothing)
         for path in found.nothing:
             self.problems.resolve(path)

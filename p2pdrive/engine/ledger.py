@@ -239,7 +239,8 @@ class Ledger:
             self.log.entries.move(seen.moved.id, seen.path)
             self._entries[seen.moved.path] = None
             number = seen.moved.id
-        stat, now = seen.stat, self._replica.services.now_ns()
+        # What was read a while before this may have been edited since, within one tick of the disk's clock.
+        stat, now = seen.stat, seen.read_ns or self._replica.services.now_ns()
         entry = Entry(seen.path, seen.content, stat.inode, stat.ctime_ns, vector, now, view, number)
         self._entries[seen.path] = entry
         self._puts[seen.path] = (entry, seen.manifest)

@@ -80,6 +80,11 @@ class Materialiser:
                 self._to_do = trio.Event()
                 await self._show_all(nursery)
 
+    def forget_shown(self, gone: Iterable[str]) -> None:
+        """What is gone is news when it comes back, even as it was."""
+        for path in gone:
+            self.shown.pop(path, None)
+
     def leave_alone(self, named: Iterable[str], above: bool = False) -> list[str]:
         """``named`` without what is under our own hands, which is looked at again when we are done.
 

@@ -30,7 +30,7 @@ class Observed(NamedTuple):
     """``content`` is at ``path`` (``DELETED`` for nothing), as ``stat`` was before and after the reading.
 
     ``manifest`` is given where the bytes were read or are known. ``moved`` is the entry whose file this
-    is, under a new name.
+    is, under a new name. ``read_ns``: when its bytes began to be read; 0 where they were not.
     """
 
     path: str
@@ -38,6 +38,7 @@ class Observed(NamedTuple):
     stat: Stat | None = None
     manifest: Manifest | None = None
     moved: Entry | None = None
+    read_ns: int = 0
 
 
 def describes(entry: Entry, seen: Observed) -> bool:
@@ -79,6 +80,7 @@ class Observer:
         self._replica = replica
         self._stats: dict[str, Stat | None] = {}
         self._origins: dict[int, list[Entry]] = {}
+        self._followed: set[int] = set()  # entries whose file was met under another name; hard links have two
         self.files: list[str] = []
         self.directories: set[str] = set()
         self.owned: Blocks = []
@@ -139,7 +141,8 @@ class Observer:
             if (entry.content.size, entry.content.mtime_ns) != (stat.size, stat.mtime_ns):
                 continue
             another = entry.path != path and entry.view is None and tells_edits(stat, entry.checked_ns)
-            if another and self._stat(entry.path) is None:
+            if another and entry.id not in self._followed and self._stat(entry.path) is None:
+                self._followed.add(entry.id)
                 return entry
         return None
 
@@ -151,6 +154,7 @@ class Observer:
 
     def _read(self, path: str, before: Stat) -> Observed:
         small = before.size <= self._replica.genesis.chunking.minimum
+        began = self._replica.services.now_ns()
         with self._replica.files.open(path) as handle:
             if before.size == 0:
                 manifest, owned = Manifest(b""), Blocks()
@@ -166,7 +170,7 @@ class Observer:
         content = Content(
             Kind.FILE, before.size, manifest.root, len(manifest), before.executable, before.mtime_ns
         )
-        return Observed(path, content, after, manifest)
+        return Observed(path, content, after, manifest, read_ns=began)
 
     def _read_large(self, handle: ReadHandle, size: int) -> tuple[Manifest, Blocks]:
         if size > OWNED_FILE_BYTES_MAX:

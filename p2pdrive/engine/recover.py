@@ -8,6 +8,7 @@ from itertools import chain
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, FileKind
+from p2pdrive.index.arriving import Arriving
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.planning.conflicts import copied
@@ -47,19 +48,29 @@ def _is_kept(replica: Replica, displaced: Displaced) -> bool:
     """Whether the folder or the log has this content."""
     if displaced.stat.kind not in _KINDS:
         return False
-    path = _origin(displaced)
+    path = _origin(replica, displaced)
     there = replica.files.stat(path)
     return (there is not None and there.inode == displaced.stat.inode) or _in_log(
         replica, path, _content(replica, displaced)
     )
 
 
-def _origin(displaced: Displaced) -> str:
-    return displaced.path or f"recovered {displaced.name.rpartition('.')[2][:8]}"
+def _origin(replica: Replica, displaced: Displaced) -> str:
+    """Where it was taken from, or was to go. A path that is too long for its name is known by the inode."""
+    if displaced.path is not None:
+        return displaced.path
+    stat = displaced.stat
+    with replica.reading() as log:
+        for entry in log.entries.with_inodes([stat.inode]).get(stat.inode, ()):
+            if (entry.content.size, entry.content.mtime_ns) == (stat.size, stat.mtime_ns):
+                return entry.path
+        for path in Arriving(log.connection).with_inode(stat.inode):
+            return path
+    return f"recovered {displaced.name.rpartition('.')[2][:8]}"
 
 
 def _take_up(replica: Replica, displaced: Displaced) -> None:
-    path = _origin(displaced)
+    path = _origin(replica, displaced)
     there = replica.files.stat(path)
     if there is None and _is_shown(replica, displaced, path) and _publish(replica, displaced, path):
         return

@@ -5,6 +5,7 @@ changed. See ``planning/reconcile.py`` for the decisions.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.ledger import Ledger
@@ -92,10 +93,19 @@ class Settler:
                         and not self._is_hidden(old.path, old, observer, log)
                     ):
                         found[old.path] = Observed(old.path, DELETED)
+                        self._add_copies(old.path, observer, log, found)
                     found[path] = seen
         if ignored:
             self._pass_over(ignored, settled)
         return list(found.values())
+
+    def _add_copies(self, path: str, observer: Observer, log: Log, found: dict[str, Observed]) -> None:
+        """Whoever renamed what was at ``path`` saw its copies beside it, and may have taken them too: a loser
+        whose copy is gone too must not get the path."""
+        for copy in log.entries.views(path):
+            with suppress(Changed, Unreadable):
+                if copy.path not in found:
+                    found[copy.path] = observer.look(copy.path, copy)
 
     def _make_durable(
         self, observed: Sequence[Observed], observer: Observer, settled: Settled

@@ -134,6 +134,8 @@ class Inotify:
             gone.add(path)
         if mask & _IS_DIRECTORY and mask & (_MOVED_TO | _CREATE):
             added.add(path)
+        elif mask & _IS_DIRECTORY and mask & _ATTRIB and path not in self._watches:
+            added.add(path)  # it may be read now
 
     def _watch(self, directory: str) -> bool:
         path = os.fsencode(self._absolute(directory))

@@ -62,6 +62,11 @@ class Arriving:
         """All of them."""
         return [paths.from_key(key) for (key,) in self._db.execute("SELECT key FROM arriving")]
 
+    def with_inode(self, inode: int) -> list[str]:
+        """Those that are to be in that inode."""
+        rows = self._db.execute("SELECT key FROM arriving WHERE inode = ?", (inode,))
+        return [paths.from_key(key) for (key,) in rows]
+
     def renames(self) -> dict[int, Arrival]:
         """Those that are to get there by a rename, by their inodes."""
         rows = self._db.execute("SELECT * FROM arriving WHERE kind = ? AND NOT finished", (int(Kind.FILE),))

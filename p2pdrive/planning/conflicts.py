@@ -54,7 +54,7 @@ def dismissal(heads: Heads, verdict: Verdict, loser: Record) -> dict[bytes, int]
     return joined((verdict.seen, *lost))
 
 
-_COPY = re.compile(r"(.+) \(conflict ([0-9a-f]{8}) from .*\)(\.[^.]*)?", re.DOTALL)
+_COPY = re.compile(r"(.+) \(conflict ([0-9a-f]{8}) from .*?\)(\.[^.]*)?", re.DOTALL)
 
 
 def copied(path: str) -> tuple[str, str] | None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -276,3 +277,42 @@ def test_folder_beyond_the_limits_is_looked_at_again_and_again(root: Path, what:
         cwd=Path(__file__).parents[2],
     )
     assert result.stdout == "done\n", result.stderr
+
+
+_UNREADABLE = """
+import os, sys
+from contextlib import aclosing
+from pathlib import Path
+import trio
+from p2pdrive.folder import watch as watching
+
+root = Path(sys.argv[1])
+os.setuid(65534)
+
+async def offload(function, *arguments):
+    await trio.to_thread.run_sync(function, *arguments)
+
+async def main():
+    async with aclosing(watching.watch(root, offload)) as changes:
+        with trio.fail_after(20):
+            await anext(changes)
+            os.chmod(root / "d", 0o755)
+            await anext(changes)
+            (root / "d/f").write_text("edited")
+            while "d/f" not in await anext(changes):
+                pass
+
+trio.run(main)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="whoever is not root may not become another user")
+def test_directory_that_could_not_be_read_at_first_is_watched_once_it_can_be() -> None:
+    """What changed in it was seen by the hourly scan alone."""
+    with tempfile.TemporaryDirectory() as name:  # which everybody may enter
+        root = Path(name)
+        (root / ".p2pdrive").mkdir()
+        (root / "d").mkdir(mode=0)
+        for path in (root, root / ".p2pdrive", root / "d"):
+            os.chown(path, 65534, 65534)
+        subprocess.run([sys.executable, "-c", _UNREADABLE, name], check=True, timeout=60)

@@ -339,3 +339,26 @@ def test_copy_that_is_copied_back_and_deleted_before_the_winner_can_be_shown_is_
         assert sorted(files_in(berta.disk.tree()).values()) == [b"by anna", b"by berta"]
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("name", ["f.doc", "Mr. X (final)"])
+def test_copy_that_an_ordinary_file_hid_is_shown_when_that_goes(name: str) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        world.network.block(WAYS)
+        write(berta, name, b"by berta")
+        await trio.sleep(5)
+        write(anna, name, b"by anna")
+        (loser,) = versions(berta, name)
+        copy = copy_path(loser, "berta")
+        write(anna, copy, b"a file of its own")
+        await trio.sleep(5)
+        world.network.unblock(WAYS)
+        await world.converge()
+        delete(anna, copy)
+        await world.converge()
+        assert (
+            files_in(anna.disk.tree()) == files_in(berta.disk.tree()) == {name: b"by anna", copy: b"by berta"}
+        )
+
+    run_simulated(lambda: within_world(1, story), 1)

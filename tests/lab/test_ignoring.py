@@ -197,3 +197,24 @@ def test_rules_that_could_be_read_again_just_when_others_rules_came_are_followed
         assert berta.disk.read("f.bin") == b"hidden"
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.xfail(strict=True, reason="an empty file of rules hides nothing, be it about to be filled")
+def test_rules_that_are_being_written_hide_what_the_last_ones_hid() -> None:
+    """As by ``find . -size +1G > .p2pdriveignore``, which empties the file at first."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, IGNORE_FILE, b"secret\n")
+        await world.converge()
+        write(anna, "secret", b"secret")
+        await trio.sleep(20)
+        anna.disk.hold_open(IGNORE_FILE)
+        anna.disk.write_held(IGNORE_FILE, b"")
+        await trio.sleep(5)
+        anna.disk.write_held(IGNORE_FILE, b"other\nsecret\n")
+        anna.disk.let_go(IGNORE_FILE)
+        await world.converge()
+        assert not berta.disk.exists("secret")
+
+    run_simulated(lambda: within_world(1, story), 1)

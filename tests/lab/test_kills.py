@@ -258,3 +258,31 @@ def test_directory_made_for_what_is_in_it_right_before_a_kill_does_not_come_back
         assert anna.disk.tree().keys() == berta.disk.tree().keys() == {"c"}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("long", [False, True])
+@pytest.mark.parametrize("what", ["edited", "deleted"])
+def test_kill_before_a_displaced_version_with_a_long_path_is_put_away(long: bool, what: str) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        path = "/".join(["a directory with a long name of some forty letters"] * 5 + ["f"]) if long else "d/f"
+        write(anna, path, b"first")
+        await world.converge()
+        world.network.block(WAYS)
+        if what == "edited":
+            write(anna, path, b"second")
+        else:
+            delete(anna, path)
+        await trio.sleep(5)
+        berta.ambushes.append(
+            Ambush("after", "publish" if what == "edited" else "remove", 0, lambda _: berta.kill())
+        )
+        world.network.unblock(WAYS)
+        await trio.sleep(60)
+        assert not berta.alive
+        await berta.start()
+        await world.heal()
+        await world.converge()
+        assert sorted(files_in(anna.disk.tree())) == ([path] if what == "edited" else [])
+
+    run_simulated(lambda: within_world(1, story), 1)

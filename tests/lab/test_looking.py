@@ -245,3 +245,39 @@ def test_rules_that_are_gone_as_they_are_opened_do_not_stop_the_drive() -> None:
         assert versions(anna, "hidden") == {root(b"hidden")}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("grain_ns", [4_000_037, 2 * 10**9])
+@pytest.mark.parametrize("syncing_ms", [1, 50, 3000])
+def test_second_edit_of_the_same_size_within_one_tick_is_seen_where_syncing_takes_its_time(
+    grain_ns: int, syncing_ms: int
+) -> None:
+    """The guard against equal times counted from when the entry was written, long after the file was read."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna", grain_ns=grain_ns), world.add_machine("berta")
+        await world.share(anna)
+        await world.join(berta)
+        await world.converge()
+        write(anna, "f", b"000")
+        await world.converge()
+        await trio.sleep(10)
+        times = []
+
+        def edit(_: str) -> None:
+            write(anna, "f", b"one")
+            times.append(anna.disk.tree()["f"][3])
+            anna.ambushes.append(Ambush("before", "sync_files", 0, edit_again))
+
+        def edit_again(_: str) -> None:  # right after it was read
+            write(anna, "f", b"two")
+            times.append(anna.disk.tree()["f"][3])
+            anna.clock_offset_ns += syncing_ms * 1_000_000
+
+        anna.ambushes.append(Ambush("before", "stat", 1, edit))
+        anna.disk.touch("f", anna.now_ns())
+        await trio.sleep(4000)
+        assert times[0] == times[1]
+        assert berta.disk.read("f") == b"two"
+
+    run_simulated(lambda: within_world(1, story), 1)

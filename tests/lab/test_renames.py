@@ -5,6 +5,7 @@ import trio
 
 from p2pdrive.engine.show import Shower
 from p2pdrive.engine.tasks import Task
+from p2pdrive.lab.evidence import files_in
 from p2pdrive.lab.machine import Ambush
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
@@ -123,5 +124,127 @@ def test_file_that_a_person_deletes_before_it_got_its_mode_or_time_stays_deleted
         await world.converge()
         assert not berta.ambushes
         assert anna.disk.tree() == berta.disk.tree() == {}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_directory_is_renamed_with_a_conflict_in_it(seed: int, down: bool) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "d/f", b"first")
+        await world.converge()
+        world.network.block(WAYS)
+        write(berta, "d/f", b"by berta")
+        await trio.sleep(5)
+        write(anna, "d/f", b"by anna")
+        await trio.sleep(5)
+        world.network.unblock(WAYS)
+        await world.converge()
+        await trio.sleep(4000)  # an hourly scan: entries are old enough for a rename to be known
+        if down:
+            await anna.stop()
+        rename(anna, "d", "e")
+        if down:
+            await anna.start()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+        assert not anna.disk.exists("d")
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("name", ["anna", "berta"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_file_in_conflict_is_moved_elsewhere_with_its_copy(seed: int, name: str) -> None:
+    """mv report* archive/"""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"first")
+        anna.disk.make_directory("archive")
+        world.oracle.made_directory("anna", "archive")
+        await world.converge()
+        world.network.block(WAYS)
+        write(berta, "f", b"by berta")
+        await trio.sleep(5)
+        write(anna, "f", b"by anna")
+        await trio.sleep(5)
+        world.network.unblock(WAYS)
+        await world.converge()
+        await trio.sleep(5)
+        (copy,) = anna.disk.tree().keys() - {"f", "archive"}
+        person = world.machine(name)
+        rename(person, "f", "archive/f")
+        rename(person, copy, f"archive/{copy}")
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+        assert files_in(anna.disk.tree()) == {"archive/f": b"by anna", f"archive/{copy}": b"by berta"}
+
+    run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("keeps_ctime", [False, True])
+def test_file_that_was_received_is_moved_away_and_back_on_a_disk_whose_renames_leave_the_ctime(
+    keeps_ctime: bool,
+) -> None:
+    """As FAT and exFAT do: taken out of the bin, say."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, ".p2pdriveignore", b".Trash/\n")
+        berta.disk.make_directory(".Trash")
+        await old_file(world, anna, "f")
+        await trio.sleep(60)
+
+        def move(old: str, new: str) -> None:
+            inode = berta.disk.volume.find(old)
+            assert inode is not None
+            ctime = inode.ctime_ns
+            rename(berta, old, new)
+            if keeps_ctime:
+                inode.ctime_ns, inode.known = ctime, None
+
+        move("f", ".Trash/f")
+        await trio.sleep(30)
+        assert not anna.disk.exists("f")
+        move(".Trash/f", "f")
+        await trio.sleep(1200)
+        assert berta.disk.exists("f")
+        assert anna.disk.exists("f")
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("then", ["deleted", "edited"])
+def test_renamed_file_that_has_two_names_by_then(then: str) -> None:
+    """Two hard links take the place of a name."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await old_file(world, anna, "f")
+        await trio.sleep(60)
+        inode = anna.disk.volume.find("f")
+        assert inode is not None
+        for name in ("g", "h"):
+            anna.disk.volume.link(anna.disk.volume.root, name, inode)
+        inode.changed(anna.disk.volume.stamp())
+        delete(anna, "f")
+        for name in ("g", "h"):
+            anna.disk.note(name)
+            world.oracle.wrote("anna", name, b"old", None)
+        await world.converge()
+        await trio.sleep(60)
+        assert berta.disk.tree().keys() == {"g", "h"}
+        if then == "deleted":
+            delete(anna, "g")
+            await trio.sleep(1200)
+            assert not berta.disk.exists("g")
+        else:
+            anna.disk.write("g", b"edited", new_inode=True)
+            world.oracle.wrote("anna", "g", b"edited", b"old")
+            await trio.sleep(60)
+            assert anna.disk.tree().keys() == {"g", "h"}
 
     run_simulated(lambda: within_world(1, story), 1)
