@@ -2,6 +2,7 @@
 
 KIB = 1024
 MIB = 1024 * KIB
+TIB = 1024 * 1024 * MIB
 
 # --- model ---------------------------------------------------------------------------------------
 #: Bytes of one path's UTF-8. Linux's PATH_MAX, the smallest of the large platforms.
@@ -22,6 +23,11 @@ BATCH_RECORDS_MAX = 512
 BATCH_BYTES_MAX = MIB
 #: Blocks in one manifest: a file of 1 TiB at the average block; its manifest is 144 MiB.
 MANIFEST_BLOCKS_MAX = 4 * MIB
+#: Devices that one invite may admit, and seconds that it may be good for (ten years), unless for ever.
+INVITE_USES_MAX = 1_000_000
+INVITE_SECONDS_MAX = 3650 * 24 * 3600
+#: Bytes of a file that is synced: its manifest must have room for its blocks.
+FILE_BYTES_MAX = TIB
 #: Milliseconds that a peer's clock may lead ours before we stop following it (one day).
 CLOCK_LEAD_MS_MAX = 24 * 3600 * 1000
 

@@ -24,6 +24,8 @@ from p2pdrive.api.control import Control, Joined, Member, Shared, Version
 from p2pdrive.errors import CallerError, P2PDriveError
 from p2pdrive.limits import (
     API_GRACE_SECONDS,
+    INVITE_SECONDS_MAX,
+    INVITE_USES_MAX,
     PATH_BYTES_MAX,
     STREAM_QUIET_SECONDS,
     STREAM_SECONDS,
@@ -40,8 +42,8 @@ class ShareRequest(BaseModel):
     path: AbsolutePath
     name: str | None = None
     role: str = "editor"
-    uses: int = Field(default=1, ge=1)
-    expires: int = Field(default=24 * 3600, ge=0)
+    uses: int = Field(default=1, ge=1, le=INVITE_USES_MAX)
+    expires: int = Field(default=24 * 3600, ge=0, le=INVITE_SECONDS_MAX)
 
 
 class JoinRequest(BaseModel):

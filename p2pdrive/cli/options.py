@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from p2pdrive.api.client import Client
+from p2pdrive.limits import INVITE_SECONDS_MAX
 from p2pdrive.node.home import Home, default_path, label
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -70,7 +71,10 @@ def duration(_context: click.Context, _option: click.Parameter, value: str) -> i
     found = re.fullmatch(r"([1-9][0-9]{0,6})([smhd])", value, re.ASCII)
     if found is None:
         raise click.BadParameter(f"{value!r} is no duration such as 30m, 24h, 7d or never.")
-    return int(found[1]) * SECONDS[found[2]]
+    seconds = int(found[1]) * SECONDS[found[2]]
+    if seconds > INVITE_SECONDS_MAX:
+        raise click.BadParameter(f"{value!r} is more than ten years; that is as good as never.")
+    return seconds
 
 
 def _keep_home(context: click.Context, _option: click.Parameter, value: Path | None) -> None:

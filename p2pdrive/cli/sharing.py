@@ -11,6 +11,7 @@ from p2pdrive.cli.options import Settings, absolute, common, duration, short_nam
 from p2pdrive.cli.running import run_foreground
 from p2pdrive.cli.words import counted, printable
 from p2pdrive.errors import NodeNotRunning
+from p2pdrive.limits import INVITE_USES_MAX
 
 Answer = TypeVar("Answer")
 
@@ -19,7 +20,9 @@ Answer = TypeVar("Answer")
 @click.argument("directory", metavar="DIR", callback=absolute)
 @click.option("--name", metavar="N", callback=short_name, help="What to call the drive; the folder's name.")
 @click.option("--role", type=click.Choice(["viewer", "editor", "admin"]), default="editor", show_default=True)
-@click.option("--uses", type=click.IntRange(min=1), default=1, show_default=True, help="Devices it admits.")
+@click.option(
+    "--uses", type=click.IntRange(1, INVITE_USES_MAX), default=1, show_default=True, help="Devices it admits."
+)
 @click.option("--expires", callback=duration, default="24h", show_default=True, help="30m, 24h, 7d or never.")
 @click.option("--no-run", is_flag=True, help="Only print the invite; start the node later.")
 @common

@@ -12,7 +12,14 @@ from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.folder.scan import OTHER
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
-from p2pdrive.limits import EAGER_FILE_BYTES_MAX, OWNED_FILE_BYTES_MAX, QUIET_SECONDS
+from p2pdrive.limits import (
+    EAGER_FILE_BYTES_MAX,
+    FILE_BYTES_MAX,
+    MANIFEST_BLOCKS_MAX,
+    OWNED_FILE_BYTES_MAX,
+    QUIET_SECONDS,
+    TIB,
+)
 from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
@@ -22,6 +29,10 @@ from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 #: fine at all; FAT's are the coarsest in use.
 FINE_GRAIN_NS = 20_000_000
 COARSE_GRAIN_NS = 2_000_000_000
+
+_TOO_LARGE = (
+    f"is larger than {FILE_BYTES_MAX // TIB} TiB, and is not synced: cut it into parts, or move it away."
+)
 
 Blocks = list[tuple[bytes, bytes]]
 
@@ -129,6 +140,8 @@ class Observer:
             if moved is not None:
                 content = replace(moved.content, executable=stat.executable)
                 return Observed(path, content, stat, None, moved)
+        if stat.size > FILE_BYTES_MAX:
+            raise Unreadable(_TOO_LARGE)
         self._wait_until_quiet(path, stat)
         return self._read(path, stat)
 
@@ -163,6 +176,8 @@ class Observer:
             else:
                 manifest, owned = self._read_large(handle, before.size)
             after = handle.stat()
+        if len(manifest) > MANIFEST_BLOCKS_MAX:
+            raise Unreadable(_TOO_LARGE)
         if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):
             raise Changed(f"{path} changed while it was read.")
         self.owned += owned

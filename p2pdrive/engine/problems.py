@@ -1,6 +1,8 @@
 """What keeps single paths from being synced, since when, and when to try again."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 
@@ -51,6 +53,7 @@ class Problems:
         self._now_ns = now_ns
         self._loop_time = loop_time
         self._troubles: dict[str, _Trouble] = {}
+        self._inside: Counter[str] = Counter()  # how many of them are in each directory, however deep
         self._behind: dict[str, str] = {}  # what a scan met, of paths that have another problem as well
 
     def report(self, problem: Problem, kind: Kind = Kind.SETTLED) -> None:
@@ -59,6 +62,7 @@ class Problems:
         if trouble is None:
             trouble = _Trouble(problem.what, kind, self._now_ns(), self._loop_time())
             self._troubles[problem.path] = trouble
+            self._inside.update(paths.ancestors(problem.path))
         elif trouble.kind is Kind.SCANNED and kind in _SETTLED:
             self._behind[problem.path] = trouble.what
         trouble.what, trouble.kind = problem.what, kind
@@ -75,7 +79,7 @@ class Problems:
         before = len(self._troubles)
         for path, trouble in list(self._troubles.items()):
             if trouble.kind is Kind.SCANNED and paths.within(path, start) and path not in named:
-                del self._troubles[path]
+                self._end(path)
         ended = len(self._troubles) < before
         self._behind = {path: what for path, what in self._behind.items() if not paths.within(path, start)}
         for problem in found:
@@ -91,7 +95,7 @@ class Problems:
         trouble = self._troubles.get(path)
         if trouble is None or trouble.kind not in _SETTLED:
             return False
-        del self._troubles[path]
+        self._end(path)
         if path in self._behind:
             self.report(Problem(path, self._behind.pop(path)), Kind.SCANNED)
         self._hurry_around({path})
@@ -117,7 +121,7 @@ class Problems:
             if trouble.kind is Kind.SCANNED and _in_any(path, gone)
         ]
         for path in over:
-            del self._troubles[path]
+            self._end(path)
         return self._hurry_around(gone) or bool(over)
 
     def among(self, named: Iterable[str]) -> set[str]:
@@ -132,7 +136,7 @@ class Problems:
 
     def inside(self, directory: str) -> bool:
         """Whether anything in ``directory`` has a problem."""
-        return any(path.startswith(directory + "/") for path in self._troubles)
+        return directory in self._inside
 
     def waits(self, path: str) -> bool:
         """Whether it is too early to try ``path`` again."""
@@ -187,10 +191,18 @@ class Problems:
     def _is_retried(self, path: str) -> bool:
         return self._troubles[path].kind in _SETTLED
 
-    def _hurry_around(self, named: Collection[str]) -> bool:
+    def _end(self, path: str) -> None:
+        del self._troubles[path]
+        for directory in paths.ancestors(path):
+            self._inside[directory] -= 1
+            if not self._inside[directory]:
+                del self._inside[directory]
+
+    def _hurry_around(self, named: AbstractSet[str]) -> bool:
         above = {directory for path in named for directory in paths.ancestors(path)}
-        inside = (path for path in self._troubles if any(each in named for each in paths.ancestors(path)))
-        around = {*inside, *above.intersection(self._troubles)}
+        around = above.intersection(self._troubles)
+        if any(self.inside(path) for path in named):
+            around |= {path for path in self._troubles if not named.isdisjoint(paths.ancestors(path))}
         self.hurry(around)
         return bool(around)
 
@@ -201,6 +213,6 @@ class Problems:
         trouble.retry_at = self._loop_time() + pause
 
 
-def _in_any(path: str, named: Collection[str]) -> bool:
+def _in_any(path: str, named: AbstractSet[str]) -> bool:
     """Whether ``path`` is one of ``named``, or in one."""
-    return path in named or any(each in named for each in paths.ancestors(path))
+    return path in named or not named.isdisjoint(paths.ancestors(path))

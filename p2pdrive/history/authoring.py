@@ -17,7 +17,7 @@ from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from p2pdrive.model.batch import NO_BATCH, Header, actor_id, body_root, signed_bytes
 from p2pdrive.model.clock import HybridClock
 from p2pdrive.model.heads import Heads
-from p2pdrive.model.record import Change, Content, Grant, Invitation, Record
+from p2pdrive.model.record import Change, Content, Grant, Invitation, Record, decode
 from p2pdrive.model.vector import Vector
 from p2pdrive.secure.identity import Identity
 
@@ -108,7 +108,8 @@ class Writing:
         return record
 
     def admit(self, change: Invitation | Grant) -> None:
-        """Write a change of who is, or may become, a member."""
+        """Write a change of who is, or may become, a member. Raises RecordRefused if nobody would take it."""
+        decode(change.encode(), b"", 0)
         self._put(self._pens[0] if self._pens else self._new_pen(), change)
 
     def name_of(self, actor: bytes) -> str | None:

@@ -198,7 +198,7 @@ class Entries:
 
     def count_unshown(self) -> tuple[int, int]:
         """(paths, bytes) still to be shown."""
-        count, size = self._db.execute("SELECT count(*), coalesce(sum(bytes), 0) FROM unshown").fetchone()
+        count, size = self._db.execute("SELECT count(*), total(bytes) FROM unshown").fetchone()
         return int(count), int(size)
 
     def _one(self, where: str, value: object) -> Entry | None:

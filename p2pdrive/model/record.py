@@ -13,7 +13,9 @@ from blake3 import blake3
 
 from p2pdrive.errors import RecordRefused
 from p2pdrive.limits import (
+    BLOCK_BYTES_MAX,
     BLOCK_BYTES_MIN,
+    INVITE_USES_MAX,
     LABEL_BYTES_MAX,
     MANIFEST_BLOCKS_MAX,
     RECORD_BYTES_MAX,
@@ -209,16 +211,19 @@ def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Rec
 
 
 def _may_have(size: int, blocks: object) -> bool:
-    """Whether a file of ``size`` bytes can be of so many blocks."""
+    """Whether a file of ``size`` bytes can be of so many blocks, each no larger than may be."""
     if type(blocks) is not int or (blocks == 0) != (size == 0):
         return False
-    return 0 <= blocks <= min(MANIFEST_BLOCKS_MAX, size // BLOCK_BYTES_MIN + 1)
+    enough = size <= blocks * BLOCK_BYTES_MAX
+    return enough and 0 <= blocks <= min(MANIFEST_BLOCKS_MAX, size // BLOCK_BYTES_MIN + 1)
 
 
 def _decode_invitation(_kind: Kind, fields: list[Any], _actor: bytes, _seq: int) -> Invitation:
     public, psk, role, uses, expires = fields
     _check(type(public) is bytes and len(public) == 32 and type(psk) is bytes and len(psk) == 32, "a key")
-    _check(type(uses) is int and 0 < uses < 1 << 31 and type(expires) is int, "an invitation's bounds")
+    _check(
+        type(uses) is int and 0 < uses <= INVITE_USES_MAX and type(expires) is int, "an invitation's bounds"
+    )
     _check(0 <= expires < 1 << 63, "an invitation's bounds")
     return Invitation(public, psk, Role(role), uses, expires)
 

@@ -9,7 +9,7 @@ from p2pdrive.engine.replica import Replica, create, is_drive
 from p2pdrive.engine.services import Services
 from p2pdrive.errors import DriveError, InviteError
 from p2pdrive.history.log import Frontier
-from p2pdrive.limits import ADDRESSES_MAX
+from p2pdrive.limits import ADDRESSES_MAX, INVITE_SECONDS_MAX, INVITE_USES_MAX
 from p2pdrive.model.genesis import Genesis
 from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.model.record import Invitation, Role
@@ -63,6 +63,9 @@ def make_invite(replica: Replica, role: str, uses: int, expires: int, addresses:
     ``expires`` is in seconds from now, 0 for never.
     """
     services = replica.services
+    if not (0 < uses <= INVITE_USES_MAX and 0 <= expires <= INVITE_SECONDS_MAX):
+        many = f"1 to {INVITE_USES_MAX:,} devices"
+        raise InviteError(f"An invite admits {many}, for ten years at most, or for ever.")
     until = services.now_ms() // 1000 + expires if expires else 0
     invite = Invite(
         replica.drive,

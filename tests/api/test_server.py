@@ -17,6 +17,7 @@ from p2pdrive.api.client import Client
 from p2pdrive.api.server import serve
 from p2pdrive.engine.status import DriveState, NodeStatus
 from p2pdrive.errors import DriveError, InviteMalformed, NodeNotRunning, P2PDriveError
+from p2pdrive.limits import INVITE_USES_MAX
 
 Answer = TypeVar("Answer")
 
@@ -81,8 +82,9 @@ async def test_wrong_requests_are_refused_before_the_node_hears_of_them(socket, 
     with pytest.raises(P2PDriveError, match="path") as caught:
         await asked(Client(socket).share, "relative", None, "editor", 1, 60)
     assert caught.value.exit_code == 2
-    with pytest.raises(P2PDriveError, match="uses"):
-        await asked(Client(socket).share, "/srv/x", None, "editor", 0, 60)
+    for uses in (0, INVITE_USES_MAX + 1):
+        with pytest.raises(P2PDriveError, match="uses"):
+            await asked(Client(socket).share, "/srv/x", None, "editor", uses, 60)
     assert control.asked == []
 
 

@@ -41,6 +41,8 @@ def test_no_node_running_is_exit_code_4(home, capsys, command) -> None:
         ["join", "only-one"],
         ["share", ".", "--role", "king"],
         ["share", ".", "--uses", "0"],
+        ["share", ".", "--uses", "1000001"],
+        ["share", ".", "--expires", "9999999d"],
         ["share", ".", "--expires", "soon"],
         ["share", ".", "--expires", "1d2"],
         ["share", ".", "--expires", "-1h"],

@@ -1,5 +1,7 @@
 """When a path that cannot be synced is tried again."""
 
+import time
+
 from p2pdrive.engine.problems import Problems
 from p2pdrive.limits import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from p2pdrive.model.problem import Problem
@@ -24,6 +26,20 @@ def test_path_of_which_there_is_news_is_tried_at_once() -> None:
     problems.hurry(["f"])
     assert not problems.waits("f")
     assert problems.due() == (["f"], [])
+
+
+def test_ending_problems_costs_as_much_each_however_many_there_are() -> None:
+    """A log that came before its contents held the event loop up for minutes."""
+    problems = Problems(lambda: 0, lambda: 1000.0)
+    named = [f"photos/{number % 10}/{number}.jpg" for number in range(20_000)]
+    for path in named:
+        problems.report(Problem(path, "nobody has its content"))
+    began = time.process_time()
+    for path in named:
+        problems.resolve(path)
+    assert time.process_time() - began < 10  # it was many minutes
+    assert not problems.paths()
+    assert not problems.inside("photos")
 
 
 def test_problem_that_was_met_before_the_news_and_is_reported_after_it_does_not_wait_for_long() -> None:

@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from p2pdrive.errors import RecordRefused
-from p2pdrive.limits import LABEL_BYTES_MAX, MANIFEST_BLOCKS_MAX, RECORD_BYTES_MAX, VECTOR_ACTORS_MAX
+from p2pdrive.limits import (
+    BLOCK_BYTES_MAX,
+    INVITE_USES_MAX,
+    LABEL_BYTES_MAX,
+    MANIFEST_BLOCKS_MAX,
+    RECORD_BYTES_MAX,
+    VECTOR_ACTORS_MAX,
+)
 from p2pdrive.model.record import (
     DELETED,
     DIRECTORY,
@@ -177,6 +184,7 @@ MALFORMED = {
     "size below zero": at(4, -1),
     "size of fewer bytes than blocks": at(4, 1),
     "size too large": at(4, 1 << 63),
+    "size of more bytes than blocks hold": at(4, FILE.blocks * BLOCK_BYTES_MAX + 1),
     "size that is true": at(4, True),
     "short hash": at(5, b"\x11" * 31),
     "hash that is text": at(5, "a" * 32),
@@ -195,6 +203,7 @@ MALFORMED = {
     "target that is bytes": at(4, b"a", LINKED),
     "invitation of a short key": at(1, b"", INVITED),
     "invitation of no uses": at(4, 0, INVITED),
+    "invitation of too many uses": at(4, INVITE_USES_MAX + 1, INVITED),
     "invitation of an unknown role": at(3, 4, INVITED),
     "invitation that ends before 1970": at(5, -1, INVITED),
     "grant of a short device": at(1, b"\x03" * 31, GRANTED),

@@ -2,7 +2,14 @@
 
 from hypothesis import strategies as st
 
-from p2pdrive.limits import BATCH_RECORDS_MAX, BLOCK_BYTES_MIN, LABEL_BYTES_MAX, MANIFEST_BLOCKS_MAX
+from p2pdrive.limits import (
+    BATCH_RECORDS_MAX,
+    BLOCK_BYTES_MAX,
+    BLOCK_BYTES_MIN,
+    INVITE_USES_MAX,
+    LABEL_BYTES_MAX,
+    MANIFEST_BLOCKS_MAX,
+)
 from p2pdrive.model import paths as portable
 from p2pdrive.model.batch import Batch, Header, body_root
 from p2pdrive.model.genesis import Chunking, Genesis
@@ -23,7 +30,8 @@ roles = st.sampled_from(Role)
 @st.composite
 def files(draw: st.DrawFn) -> Content:
     blocks = draw(st.integers(0, MANIFEST_BLOCKS_MAX))
-    size = draw(st.integers(max(1, (blocks - 1) * BLOCK_BYTES_MIN), (1 << 63) - 1)) if blocks else 0
+    least = max(1, (blocks - 1) * BLOCK_BYTES_MIN)
+    size = draw(st.integers(least, blocks * BLOCK_BYTES_MAX)) if blocks else 0
     times = st.integers(-(1 << 63) + 1, (1 << 63) - 1)
     return Content(Kind.FILE, size, draw(keys), blocks, draw(st.booleans()), draw(times))
 
@@ -42,7 +50,7 @@ def records(draw: st.DrawFn) -> Record:
     return unplaced.placed(draw(actors), draw(seqs))
 
 
-invitations = st.builds(Invitation, keys, keys, roles, st.integers(1, (1 << 31) - 1), clocks)
+invitations = st.builds(Invitation, keys, keys, roles, st.integers(1, INVITE_USES_MAX), clocks)
 proofs = st.one_of(st.just((b"", b"")), st.tuples(keys, st.binary(min_size=64, max_size=64)))
 grants = st.builds(
     lambda device, role, name, proof: Grant(device, role, name, *proof), keys, roles, labels, proofs
