@@ -22,6 +22,7 @@ from p2pdrive.limits import (
 )
 from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
+from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 
 #: Nanoseconds by which a file system's times may lag: a file touched this close to our last look may
@@ -160,7 +161,10 @@ class Observer:
         return None
 
     def _wait_until_quiet(self, path: str, stat: Stat) -> None:
-        """A large file that is being written is hashed once, at the end."""
+        """A large file that is being written is hashed once, at the end; and nobody is to follow half of the
+        rules."""
+        if path == IGNORE_FILE and self._replica.files.being_written(path):
+            raise Changed(f"{path} is being written; it is read as soon as it is closed.")
         age = (self._replica.services.now_ns() - stat.mtime_ns) / 1e9
         if stat.size >= EAGER_FILE_BYTES_MAX and 0 <= age < QUIET_SECONDS:
             raise Changed(f"{path} is being written; it is read as soon as it is quiet.")

@@ -132,6 +132,12 @@ class Files(Protocol):
     def stats(self, paths: Iterable[str]) -> dict[str, Stat | None]:
         """``stat`` of many, at less cost; paths for which it would raise are left out. Raises RootMissing."""
 
+    def being_written(self, path: str) -> bool:
+        """Whether a program has the file at ``path`` open for writing; False where nobody can tell.
+
+        Raises Unreadable.
+        """
+
     def list(self, path: str) -> Sequence[Name]:
         """The names in one directory, sorted by their bytes. Raises Changed where it is no directory."""
 

@@ -70,6 +70,8 @@ class Ignore:
                 return cls(followed or () if coming else ())
             if found.kind is not FileKind.FILE:
                 return cls((), [Problem(IGNORE_FILE, "is no file, so nothing is ignored; make it one")])
+            if files.being_written(IGNORE_FILE):  # emptied at first, and about to hide something, perhaps
+                raise Changed("is being written by a program; until it is closed, the rules before count")
             with files.open(IGNORE_FILE) as handle:
                 content = bytearray(IGNORE_BYTES_MAX + 1)
                 length = 0

@@ -83,6 +83,11 @@ class LocalFiles:
             raise self._root_missing()
         return found
 
+    def being_written(self, path: str) -> bool:
+        """See ``Files``."""
+        with self._guard(path, Unreadable), self._parent(path) as place:
+            return self._calls.being_written(*place)
+
     def list(self, path: str) -> Sequence[Name]:
         """See ``Files``."""
         with self._guard_directory(path, Unreadable):

@@ -60,6 +60,12 @@ class SimulatedFiles:
                     found[path] = self.stat(path)
         return found
 
+    def being_written(self, path: str) -> bool:
+        """See ``Files``."""
+        with self._operation("being_written", path, Unreadable):
+            file = self._volume.find(path, checked=True)
+            return self._disk.modern and isinstance(file, File) and bool(file.writers)
+
     def list(self, path: str) -> Sequence[Name]:
         """See ``Files``."""
         with self._directory_operation("list", path, Unreadable):

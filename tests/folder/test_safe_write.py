@@ -9,7 +9,7 @@ from typing import BinaryIO
 import pytest
 
 from p2pdrive.errors import Changed, InUse
-from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.folder.files import FileKind, Files, Stat
 from p2pdrive.folder.inotify import Inotify
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.syscalls import SystemCalls
@@ -292,3 +292,14 @@ def test_mode_given_to_a_version_that_was_just_published_is_not_ours(root: Path,
         assert not published.stat.executable
         assert (found := files.stat("f")) is not None
         assert found.executable
+
+
+def test_program_that_has_a_file_open_for_writing_is_known_where_anybody_can_tell(
+    root: Path, files: Files, calls: SystemCalls
+) -> None:
+    (root / "f").write_text("half")
+    with (root / "f").open("r+b"):
+        assert files.being_written("f") == calls.leases
+    with (root / "f").open("rb"):
+        assert not files.being_written("f")
+    assert not files.being_written("missing")

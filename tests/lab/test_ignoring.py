@@ -199,7 +199,6 @@ def test_rules_that_could_be_read_again_just_when_others_rules_came_are_followed
     run_simulated(lambda: within_world(1, story), 1)
 
 
-@pytest.mark.xfail(strict=True, reason="an empty file of rules hides nothing, be it about to be filled")
 def test_rules_that_are_being_written_hide_what_the_last_ones_hid() -> None:
     """As by ``find . -size +1G > .p2pdriveignore``, which empties the file at first."""
 
