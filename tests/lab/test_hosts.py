@@ -26,6 +26,7 @@ from p2pdrive.lab.hosts.ledger import Ledger, content_of
 from p2pdrive.lab.hosts.network import Loopback
 from p2pdrive.lab.hosts.person import Person
 from p2pdrive.lab.hosts.relay import Direction
+from p2pdrive.lab.hosts.run import _interruptible_once
 from p2pdrive.lab.hosts.scenarios import PLAYS
 from p2pdrive.lab.hosts.show import table
 from p2pdrive.lab.hosts.telling import Event, HostLook
@@ -221,12 +222,23 @@ def test_without_the_commands_for_namespaces_the_nodes_share_the_loopback(
 
 
 @pytest.mark.usefixtures("namespaces")
-def test_nothing_is_left_behind_after_an_interrupt() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_nothing_is_left_behind_after_an_interrupt(number: signal.Signals) -> None:
     with running_lab() as (lab, started):
         folder = base_of(started)
-        lab.send_signal(signal.SIGINT)
+        lab.send_signal(number)
         assert lab.wait(SOON) == 1
     assert not folder.exists()
+
+
+def test_the_end_of_the_terminal_is_no_interrupt_where_it_is_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _interruptible_once():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.usefixtures("namespaces")

@@ -125,7 +125,9 @@ def _stage(ground: Ground, order: Order) -> Iterator[IO[str]]:
 
 @contextmanager
 def _interruptible_once() -> Iterator[None]:
-    """SIGTERM ends this as Ctrl-C does, and nothing after that interrupts the tidying up."""
+    """SIGTERM and the end of the terminal end this as Ctrl-C does, and nothing after that interrupts the
+    tidying up. Under nohup, which has SIGHUP ignored, it goes on without the terminal.
+    """
     if threading.current_thread() is not threading.main_thread():  # signals are another's business then
         yield
         return
@@ -135,7 +137,10 @@ def _interruptible_once() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
