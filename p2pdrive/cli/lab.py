@@ -1,19 +1,25 @@
 """`lab`: whole swarms on one machine, simulated or real, to try p2pdrive and changes to it."""
 
+import io
 import math
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from p2pdrive.cli.options import common
+from p2pdrive.errors import WorldError
 from p2pdrive.lab.hosts.names import NODES_MAX, NODES_MIN, SCENARIOS, usual_nodes
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer  # in collections.abc since 3.12
 
 #: Cases of `lab plan` where nothing is said: a minute, more or less.
 _CASES = 10_000
@@ -105,9 +111,7 @@ def _faults(_context: click.Context, _option: click.Parameter, value: str | None
     help="So many things that persons do or that befall machines.",
 )
 @click.option("--faults", callback=_faults, metavar="LIST", help="Only these, by commas, or none.")
-@click.option(
-    "--trace", type=click.File("w", lazy=True), metavar="FILE", help="Write all that happened there."
-)
+@click.option("--trace", metavar="FILE", help="Write all that happened there.")
 @click.option("--no-shrink", is_flag=True, help="Do not look for the shortest schedule that fails.")
 @common
 def simulate(
@@ -117,7 +121,7 @@ def simulate(
     nodes: int,
     steps: int,
     faults: tuple[str, ...] | None,
-    trace: TextIO | None,
+    trace: str | None,
     no_shrink: bool,
 ) -> int:
     """Run whole nodes in a simulated world, where everything goes wrong by a seed.
@@ -126,17 +130,22 @@ def simulate(
     """
     if sum(choice is not None for choice in (seed, seeds, minutes)) > 1:
         raise click.UsageError("--seed, --seeds and --minutes exclude each other.")
-    if trace is not None:
-        trace.flush()  # opens it, or says why that cannot be
-    _hash_alike()
-    from p2pdrive.lab.simulate import Simulation, fresh_seeds, simulate
+    with _opened(trace) as file:
+        _hash_alike()
+        from p2pdrive.lab.simulate import Simulation, fresh_seeds, simulate
 
-    chosen: Iterable[int] = fresh_seeds(time.monotonic() + 60 * (minutes or 0))
-    if seed is not None or seeds is not None:
-        chosen = seeds or (seed or 0,)
-    simulation = Simulation(nodes, steps, faults, trace, not no_shrink)
-    _interruptible()
-    return 1 if simulate(simulation, chosen, click.echo) else 0
+        chosen: Iterable[int] = fresh_seeds(time.monotonic() + 60 * (minutes or 0))
+        if seed is not None or seeds is not None:
+            chosen = seeds or (seed or 0,)
+        under_way: list[int] = []
+        simulation = Simulation(nodes, steps, faults, file, not no_shrink)
+        _interruptible()
+        try:
+            return 1 if simulate(simulation, _noted(chosen, under_way), click.echo) else 0
+        except* KeyboardInterrupt:  # alone, or in a group of a nursery
+            for unfinished in under_way:
+                click.echo(f"Seed {unfinished} was under way.")
+            raise
 
 
 def _case(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -165,12 +174,18 @@ def plan(seed: str | None, cases: int | None, minutes: float | None) -> int:
     if cases is not None and minutes is not None:
         raise click.UsageError("--cases and --minutes exclude each other.")
     seed = seed or str(next(fresh_seeds(0)))
+    _interruptible()
     if " " in seed:
         tried = Tried(1, 0.0, failure_of(seed))
     elif minutes is not None:
         tried = try_planner(int(seed), seconds=60 * minutes)
     else:
         tried = try_planner(int(seed), cases or _CASES)
+    if tried.interrupted:
+        click.echo(
+            f"seed {seed}: kept all promises so far; {tried}; case '{seed} {tried.cases}' was under way."
+        )
+        return 1
     if tried.failure is None:
         click.echo(f"seed {seed}: kept all promises; {tried}.")
         return 0
@@ -214,6 +229,43 @@ def hosts(nodes: int | None, link: str, scenario: str, minutes: float) -> int:
     from p2pdrive.lab.hosts import run_hosts
 
     return run_hosts(nodes or usual_nodes(scenario), link, scenario, minutes, Console())
+
+
+def _noted(seeds: Iterable[int], under_way: list[int]) -> Iterator[int]:
+    """The seeds, and in ``under_way`` the one that is being run."""
+    for seed in seeds:
+        under_way[:] = [seed]
+        yield seed
+        under_way.clear()
+
+
+class _TraceFile(io.FileIO):
+    """What cannot be written is a WorldError, once: buffers try again as they are closed."""
+
+    _failed = False
+
+    def write(self, data: "Buffer") -> int:
+        if self._failed:
+            return memoryview(data).nbytes
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._failed = True
+            raise WorldError(f"The trace cannot be written to {self.name}: {error.strerror}.") from error
+
+
+@contextmanager
+def _opened(trace: str | None) -> Iterator[TextIO | None]:
+    """The file to write a trace to; ``-`` is stdout. Raises FileError."""
+    if trace is None or trace == "-":
+        yield None if trace is None else sys.stdout
+        return
+    try:
+        raw = _TraceFile(trace, "w")
+    except OSError as error:
+        raise click.FileError(trace, error.strerror) from error
+    with io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8") as file:
+        yield file
 
 
 def _hash_alike() -> None:

@@ -35,11 +35,12 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """How many cases were tried, in how many seconds, and what failed."""
+    """How many cases were tried, in how many seconds, what failed, and whether a person ended it."""
 
     cases: int
     seconds: float
     failure: Failure | None
+    interrupted: bool = False
 
     def __str__(self) -> str:
         pace = f", {60 * self.cases / self.seconds:.0f} a minute" if self.seconds > 0 else ""
@@ -48,12 +49,15 @@ class Tried:
 
 
 def try_planner(seed: int, cases: float = float("inf"), seconds: float = float("inf")) -> Tried:
-    """Try so many cases, or for so long; stops at the first that fails."""
+    """Try so many cases, or for so long; stops at the first that fails, and at an interrupt."""
     began = time.monotonic()
     count, failure, took = 0, None, 0.0
-    while count < cases and failure is None and took <= seconds:
-        failure = failure_of(f"{seed} {count}")
-        count, took = count + 1, time.monotonic() - began
+    try:
+        while count < cases and failure is None and took <= seconds:
+            failure = failure_of(f"{seed} {count}")
+            count, took = count + 1, time.monotonic() - began
+    except KeyboardInterrupt:
+        return Tried(count, took, failure, interrupted=True)
     return Tried(count, took, failure)
 
 

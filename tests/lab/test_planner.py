@@ -1,12 +1,14 @@
 """The pure planner on replicas that exist on paper: many cases, and bad planners are caught."""
 
 import re
+import signal
 from collections.abc import Iterable
 
 import pytest
 
 from p2pdrive.cli.main import main
 from p2pdrive.lab import paper as on_paper
+from p2pdrive.lab import planner
 from p2pdrive.lab.paper import Paper
 from p2pdrive.lab.planner import try_case, try_planner
 from p2pdrive.model.heads import Heads, merge
@@ -136,3 +138,25 @@ def test_what_breaks_the_planner_is_a_failure_with_its_seed(
 def test_what_is_no_seed_is_wrong_usage(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert main(["lab", "plan", *arguments]) == 2
     assert "Usage:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_it_with_what_was_tried_so_far(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(seed: str) -> list[Paper]:
+        if seed == "4 3":
+            signal.raise_signal(number)
+        return []
+
+    monkeypatch.setattr(planner, "try_case", interrupted)
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert main(["lab", "plan", "--seed", "4"]) == 1
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    told = capsys.readouterr()
+    assert told.out.startswith("seed 4: kept all promises so far; 3 cases in ")
+    assert told.out.endswith("; case '4 3' was under way.\n")
+    assert told.err == ""

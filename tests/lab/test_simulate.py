@@ -16,6 +16,7 @@ import trio
 from click.testing import CliRunner
 
 from p2pdrive.cli.lab import lab
+from p2pdrive.cli.main import main
 from p2pdrive.lab.faults import FAULTS
 from p2pdrive.lab.hosts import SCENARIOS
 from p2pdrive.lab.people import ACTIONS
@@ -135,6 +136,22 @@ def test_a_trace_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     assert "No such file or directory" in ended.output
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_trace_that_meets_a_full_disk_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "0")
+    number, handler = signal.SIGTERM, signal.getsignal(signal.SIGTERM)
+    arguments = ["--seed", "1", "--nodes", "2", "--steps", "1", "--trace", "/dev/full"]
+    try:
+        assert main(["lab", "simulate", *arguments]) == 1
+    finally:
+        signal.signal(number, handler)
+    told = capsys.readouterr()
+    assert told.err == "p2pdrive: The trace cannot be written to /dev/full: No space left on device.\n"
+    assert "1 scenario" in told.out
+
+
 def test_an_interrupt_in_the_midst_of_what_passes_over_errors_ends_a_run() -> None:
     async def main() -> None:
         await trio.sleep(1)
@@ -166,7 +183,7 @@ def test_an_interrupt_ends_it_with_the_summary_and_leaves_nothing_behind(number:
         running.kill()
         running.communicate()
     assert running.returncode == 1
-    assert re.search(r"\d+ scenarios? in \d+ s, 0 failed\.\n$", told)
+    assert re.search(r"\d+ scenarios? in \d+ s, 0 failed\.\nSeed \d+ was under way\.\n$", told)
     assert complaints == ""
     assert not world.exists()
 
