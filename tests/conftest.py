@@ -106,6 +106,9 @@ class InMemoryControl:
         task_status.started()
         await self.stopped.wait()
 
+    async def until_stopping(self) -> None:
+        await self.stopped.wait()
+
 
 @pytest.fixture
 def control() -> InMemoryControl:

@@ -47,7 +47,7 @@ async def show_progress(ask: AskStatus, console: Console) -> None:
     speed = Speed()
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            status = await ask()
+            status = await _asked(ask)
             speed.note(trio.current_time(), status)
             live.update(render(status, speed), refresh=True)
             await trio.sleep(REDRAW_SECONDS)
@@ -58,7 +58,7 @@ async def log_progress(ask: AskStatus) -> None:
     before: NodeStatus | None = None
     told = trio.current_time()
     while True:
-        status = await ask()
+        status = await _asked(ask)
         for line in changes(before, status):
             logger.info("%s", line)
         if trio.current_time() - told >= PROGRESS_LOG_SECONDS:
@@ -68,6 +68,13 @@ async def log_progress(ask: AskStatus) -> None:
                     logger.info("%s: %s", printable(drive.name), state_text(drive))
         before = status
         await trio.sleep(PROGRESS_LOOK_SECONDS)
+
+
+async def _asked(ask: AskStatus) -> NodeStatus:
+    """The status, unless we were cancelled meanwhile: it may have been asked of a node that ends."""
+    status = await ask()
+    await trio.lowlevel.checkpoint_if_cancelled()
+    return status
 
 
 def changes(before: NodeStatus | None, after: NodeStatus) -> Iterator[str]:

@@ -21,6 +21,9 @@ class Runnable(Control, Protocol):
     async def run(self, *, task_status: "trio.TaskStatus[None]") -> None:
         """``started`` once its control socket answers; returns after SIGTERM, SIGINT or ``stop``."""
 
+    async def until_stopping(self) -> None:
+        """Returns once it was told to end, before any of its drives is closed."""
+
 
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Where peers reach this node; all addresses by default.")
@@ -61,10 +64,18 @@ async def _run(
         await nursery.start(run_node)
         if request is not None:
             await request()
-        if console is not None:
-            await show_progress(node.status, console)
-        else:
-            await log_progress(node.status)
+        with trio.CancelScope() as telling:
+            nursery.start_soon(_silence, node, telling)
+            if console is not None:
+                await show_progress(node.status, console)
+            else:
+                await log_progress(node.status)
+
+
+async def _silence(node: Runnable, telling: "trio.CancelScope") -> None:
+    """What drives look like as they close would alarm, and is nobody's business."""
+    await node.until_stopping()
+    telling.cancel()
 
 
 def _terminal() -> "Console":

@@ -138,6 +138,10 @@ class Node:
         """Begin to end."""
         self._stop.set()
 
+    async def until_stopping(self) -> None:
+        """Return once it begins to end: its drives are open until then."""
+        await self._stop.wait()
+
     async def _listen(self) -> list[trio.SocketListener]:
         chosen = self._options.listen or self._config.listen
         if chosen is not None:

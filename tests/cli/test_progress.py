@@ -2,12 +2,14 @@ import io
 from dataclasses import replace
 
 import pytest
+import trio
 from rich.console import Console
 
 from p2pdrive.cli.progress import Speed, changes, log_progress, render, show_progress
-from p2pdrive.cli.running import run_foreground
+from p2pdrive.cli.running import _run, run_foreground
 from p2pdrive.cli.words import size, state_text
 from p2pdrive.engine.status import DriveState, NodeStatus, ProblemStatus
+from p2pdrive.limits import PROGRESS_LOOK_SECONDS
 
 
 @pytest.fixture
@@ -102,8 +104,6 @@ def test_sizes_in_words(count, text) -> None:
 
 
 async def test_live_progress_draws_what_changes(control, autojump_clock, nursery) -> None:
-    import trio
-
     console = Console(file=io.StringIO(), width=100, force_terminal=True, force_interactive=True)
     nursery.start_soon(show_progress, control.status, console)
     await trio.sleep(1)
@@ -116,8 +116,6 @@ async def test_live_progress_draws_what_changes(control, autojump_clock, nursery
 async def test_log_lines_tell_changes_and_now_and_then_the_progress(
     control, autojump_clock, nursery, caplog
 ) -> None:
-    import trio
-
     caplog.set_level("INFO", logger="p2pdrive")
     control.answer = with_drive(control.answer, state=DriveState.SYNCING)
     nursery.start_soon(log_progress, control.status)
@@ -134,3 +132,34 @@ def test_foreground_makes_its_request_and_ends_with_the_node(control) -> None:
 
     run_foreground(control, request, debug=False)
     assert control.asked == [("join", "p2pdrive://join/AQID", "/srv/x")]
+
+
+@pytest.mark.parametrize("moment", [0.03, 0.01])  # between two looks, and in one
+async def test_nothing_is_said_of_drives_that_close_as_the_node_stops(
+    control, caplog, autojump_clock, nursery, moment
+) -> None:
+    caplog.set_level("INFO", "p2pdrive")
+
+    class Closing(type(control)):
+        async def status(self) -> NodeStatus:
+            await trio.lowlevel.checkpoint()
+            with trio.CancelScope(shield=True):  # as in a thread
+                await trio.sleep(0.02)
+            return (
+                with_drive(self.answer, state=DriveState.SCANNING) if self.stopped.is_set() else self.answer
+            )
+
+        async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
+            await super().run(task_status=task_status)
+            await trio.sleep(5)  # its drives close
+
+    node = Closing()
+
+    async def stop() -> None:
+        await trio.sleep(3 * (PROGRESS_LOOK_SECONDS + 0.02) + moment)
+        await node.stop()
+
+    nursery.start_soon(stop)
+    await _run(node, None, None)
+    assert "Photos: in sync" in caplog.text
+    assert "scanning" not in caplog.text
