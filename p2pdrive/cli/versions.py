@@ -7,6 +7,7 @@ import click
 from p2pdrive.api.control import Member, Version
 from p2pdrive.cli.options import Settings, absolute, common
 from p2pdrive.cli.words import local_time, printable, size
+from p2pdrive.errors import DriveError
 
 
 @click.command()
@@ -16,10 +17,12 @@ from p2pdrive.cli.words import local_time, printable, size
 def log(settings: Settings, path: str) -> None:
     """List the versions of PATH, newest first."""
     versions = settings.client.log(path)
+    if not versions:
+        raise DriveError(
+            f"No version of {printable(path)} is known: nothing there was ever synced. Check the name."
+        )
     for version in versions:
         click.echo(version_text(version))
-    if not versions:
-        click.echo(f"No version of {printable(path)} is known.")
 
 
 @click.command()

@@ -28,7 +28,8 @@ def status_text(status: NodeStatus, drives: tuple[DriveStatus, ...]) -> str:
 
 def drive_lines(drive: DriveStatus) -> Iterator[str]:
     """One drive: what state it is in and what to do about it, its peers, its problems."""
-    yield f"{printable(drive.name)}  {printable(drive.path)}  ({drive.role})"
+    role = f"  ({drive.role})" if drive.role else ""  # not known while the drive is not open
+    yield f"{printable(drive.name)}  {printable(drive.path)}{role}"
     yield f"  {state_text(drive)}"
     yield f"  {contents(drive)}"
     if drive.conflicts:

@@ -293,6 +293,8 @@ class Node:
 
     async def log(self, path: str) -> list[Version]:
         """The versions of one path, newest first. Raises DriveError where no open drive holds it."""
+        if path in self._keepers:
+            raise DriveError(f"{path} is the drive itself. Name a file or folder in it.")
         for root in self._keepers:
             drive = self._drive_at(root)
             if drive is not None and path.startswith(root + "/"):

@@ -159,6 +159,20 @@ async def test_names_from_peers_cannot_steer_the_terminal(socket, control, home,
     assert "a?b?" in out
 
 
+async def test_a_role_that_is_not_known_is_left_out(socket, control, home, capsys) -> None:
+    drive = replace(control.answer.drives[0], state=DriveState.OFFLINE, role="", peers=())
+    control.answer = replace(control.answer, drives=(drive,))
+    assert await run("status") == 0
+    assert "Photos  /srv/Photos\n" in capsys.readouterr().out
+
+
+async def test_log_of_a_path_that_has_no_versions_is_an_error(socket, home, capsys) -> None:
+    assert await run("log", "/srv/Photos/unheard of") == 1
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("p2pdrive: No version of /srv/Photos/unheard of is known")
+
+
 async def test_status_of_one_drive_and_of_a_folder_in_it(socket, control, home, capsys) -> None:
     assert await run("status", "/srv/Photos/2026", "--json") == 0
     assert len(json.loads(capsys.readouterr().out)["drives"]) == 1

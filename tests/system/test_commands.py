@@ -90,7 +90,8 @@ def test_log_lists_the_versions_of_a_path(pair: Pair) -> None:
         assert re.search(r"laptop .*5 B", lines[2])
     for versions in zip(*told, strict=True):
         assert not all("not here" in line for line in versions), versions
-    assert "No version" in laptop.cli("log", laptop.folder / "unheard of").stdout
+    assert "No version" in laptop.cli("log", laptop.folder / "unheard of", code=1).stderr
+    assert "Name a file or folder in it" in laptop.cli("log", laptop.folder, code=1).stderr
     assert "no drive" in laptop.cli("log", "/etc/passwd", code=1).stderr
 
 
@@ -122,6 +123,7 @@ def test_a_node_ends_within_three_seconds_and_leaves_no_socket(pair: Pair) -> No
     for machine in pair:
         assert machine.stop() < 3
         assert not (machine.home / "control.sock").exists()
+        assert "0 files, 0 folders" not in machine.tail(1)
         assert not list((machine.folder / ".p2pdrive").glob("*-wal"))
         machine.start()
     settled(laptop, desktop)
