@@ -80,3 +80,18 @@ def living(root: Path) -> list[str]:
         except OSError:  # it ended meanwhile, or is another's
             continue
     return found
+
+
+@pytest.mark.parametrize("arguments", [[], [""], ["--nodes", "3"]])
+def test_a_soak_without_its_minutes_says_how_it_is_used(arguments: list[str]) -> None:
+    told = ended(SCRIPTS / "soak", *arguments)
+    assert told.returncode == 2
+    assert told.stderr.startswith("Usage: scripts/soak MINUTES")
+    assert (told.stdout, told.stderr.count("\n")) == ("", 1)
+
+
+def test_the_help_of_a_soak_says_what_it_does() -> None:
+    told = ended(SCRIPTS / "soak", "--help")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.startswith("Usage: scripts/soak MINUTES")
+    assert told.stdout.endswith("Ends with 1 if any failed.\n")
