@@ -1,7 +1,9 @@
 """`share`, `join` and `leave`: asked of the running node, or done by one that runs for it."""
 
+import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 import click
@@ -10,7 +12,7 @@ from p2pdrive.api.control import Control, Joined, Shared
 from p2pdrive.cli.options import Settings, absolute, common, duration, short_name
 from p2pdrive.cli.running import run_foreground
 from p2pdrive.cli.words import counted, printable
-from p2pdrive.errors import NodeNotRunning
+from p2pdrive.errors import InviteError, NodeNotRunning
 from p2pdrive.limits import INVITE_USES_MAX
 
 Answer = TypeVar("Answer")
@@ -55,10 +57,11 @@ def join(settings: Settings, invite: str, directory: str, no_run: bool) -> None:
     def show(joined: Joined) -> None:
         _say(f"{printable(joined.path)} will show the drive {printable(joined.name)}.")
 
-    try:
-        show(settings.client.join(invite, directory))
-    except NodeNotRunning:
-        _do_ourselves(settings, lambda node: node.join(invite, directory), show, run=not no_run)
+    with _removed_if_refused(directory):
+        try:
+            show(settings.client.join(invite, directory))
+        except NodeNotRunning:
+            _do_ourselves(settings, lambda node: node.join(invite, directory), show, run=not no_run)
 
 
 @click.command()
@@ -77,6 +80,19 @@ def leave(settings: Settings, directory: str, forget: bool) -> None:
         show(None)
     except NodeNotRunning:
         _do_ourselves(settings, lambda node: node.leave(directory, forget), show, run=False)
+
+
+@contextmanager
+def _removed_if_refused(directory: str) -> Iterator[None]:
+    """Around a join, which may make its folder: where the invite is refused, it goes again."""
+    existed = os.path.lexists(directory)
+    try:
+        yield
+    except* InviteError:  # alone, or in a group of a nursery
+        if not existed:
+            with suppress(OSError):  # none was made, or somebody has put something there
+                os.rmdir(directory)
+        raise
 
 
 def _do_ourselves(

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
+from p2pdrive.api.control import Joined
 from p2pdrive.cli.main import main
 from p2pdrive.engine.status import DriveState, NodeStatus
+from p2pdrive.errors import InviteError
 
 LINK = "p2pdrive://join/AQID"
 
@@ -102,6 +104,27 @@ async def test_errors_of_the_node_are_one_sentence_on_stderr(socket, home, capsy
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == "p2pdrive: That is no invite.\n"
+
+
+async def test_a_refused_join_leaves_no_folder_that_it_made(
+    socket, control, home, tmp_path, monkeypatch
+) -> None:
+    """But one that was there before, or has something in it, stays."""
+
+    def make(path: str) -> None:
+        Path(path).mkdir(exist_ok=True)
+        if path.endswith("in use"):
+            Path(path, "file").write_text("a person's")
+
+    async def refuse(link: str, path: str) -> Joined:
+        make(path)
+        raise InviteError("This invite is used up.")
+
+    monkeypatch.setattr(control, "join", refuse)
+    (tmp_path / "there").mkdir()
+    for name in ("there", "made", "in use"):
+        assert await run("join", LINK, tmp_path / name) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in use", "there"]
 
 
 async def test_debug_adds_the_traceback(socket, home, capsys) -> None:

@@ -60,6 +60,9 @@ def test_a_used_up_invite(pair: Pair, machines: Machines) -> None:
     tablet, phone = machines.started("tablet", "phone")
     link = laptop.share("--role", "viewer")
     tablet.join(link)
+    made = phone.base / "made"
+    assert "used up" in refusal(phone, "join", link, made)
+    assert not made.exists()
     assert "used up" in refusal(phone, "join", link, phone.folder)
     eventually(lambda: registered(phone) == [], phone.status)
     assert not (phone.folder / ".p2pdrive").exists()
