@@ -65,6 +65,8 @@ BORROWED_TRIES_MAX = 16
 SYNC_EACH_MAX = 4
 #: Bytes of the ignore file that are read; a larger one is reported, and not followed.
 IGNORE_BYTES_MAX = MIB
+#: Bytes of one ignore rule: a path has no more, and to make a rule ready takes time for each of them.
+IGNORE_LINE_BYTES_MAX = 4 * KIB
 #: Wildcards between two slashes of an ignore rule: matching takes time to the power of their number.
 IGNORE_WILDCARDS_MAX = 4
 #: '**' in one rule, and rules: what a member writes must not hold up the others' machines.

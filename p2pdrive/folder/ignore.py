@@ -4,6 +4,7 @@ Rules are lines in the language of gitignore(5). As in git, nothing within an ig
 un-ignored. The file itself is synced whatever they say, so that all members hide the same.
 """
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, Literal
@@ -15,6 +16,7 @@ from p2pdrive.folder.files import FileKind, Files
 from p2pdrive.limits import (
     IGNORE_BYTES_MAX,
     IGNORE_DEPTHS_MAX,
+    IGNORE_LINE_BYTES_MAX,
     IGNORE_LINES_MAX,
     IGNORE_MEMORY_MAX,
     IGNORE_WILDCARDS_MAX,
@@ -136,13 +138,18 @@ class _Rule(GitIgnoreSpecPattern):
 
 def _pattern(line: str) -> GitIgnoreSpecPattern:
     """Raises ValueError with a reason for people."""
-    parts = [] if line.startswith("#") else line.rstrip().removeprefix("!").split("/")
+    rule = "" if line.startswith("#") else line
+    if len(rule.encode()) > IGNORE_LINE_BYTES_MAX:
+        raise ValueError(f"it is longer than {IGNORE_LINE_BYTES_MAX} bytes, shorten it: {rule[:80]!r}")
+    parts = rule.rstrip().removeprefix("!").split("/")
     if parts.count("**") > IGNORE_DEPTHS_MAX:
-        raise ValueError(f"it has more than {IGNORE_DEPTHS_MAX} '**': {line[:80]!r}")
+        raise ValueError(f"it has more than {IGNORE_DEPTHS_MAX} '**': {rule[:80]!r}")
     for part in parts:
         if part != "**" and part.count("*") > IGNORE_WILDCARDS_MAX:
-            raise ValueError(f"it has more than {IGNORE_WILDCARDS_MAX} '*' in one name: {line[:80]!r}")
+            raise ValueError(f"it has more than {IGNORE_WILDCARDS_MAX} '*' in one name: {rule[:80]!r}")
     try:
-        return _Rule(line)
-    except ValueError as error:
-        raise ValueError(f"it is no rule: {line[:80]!r}") from error
+        return _Rule(rule)
+    except re.error as error:  # no ValueError; pathspec takes what is between brackets as it is
+        raise ValueError(f"correct what is between its brackets ({error.msg}): {rule[:80]!r}") from error
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise ValueError(f"it is no rule: {rule[:80]!r}") from error

@@ -11,8 +11,10 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from p2pdrive.folder.files import Files
 from p2pdrive.folder.ignore import Ignore
+from p2pdrive.folder.local import LocalFiles
 from p2pdrive.limits import (
     IGNORE_DEPTHS_MAX,
+    IGNORE_LINE_BYTES_MAX,
     IGNORE_LINES_MAX,
     IGNORE_WILDCARDS_MAX,
     NAME_BYTES_MAX,
@@ -69,6 +71,31 @@ def test_rule_with_too_many_stars_in_a_name_is_a_problem_and_the_others_are_foll
     assert f"more than {IGNORE_WILDCARDS_MAX} '*' in one name" in problem.what
     assert ignore.ignored("x.tmp", False)
     assert not ignore.ignored("a" * 20 + "b", False)
+
+
+@pytest.mark.parametrize("rule", ["[z-a]", "x[9-0]", "[a-Z]*.txt", "!d/[!z-a]/"])
+def test_rule_with_a_range_that_goes_backwards_is_a_problem_and_the_others_are_followed(rule: str) -> None:
+    ignore = Ignore(["*.o", rule, "*.tmp"])
+    (problem,) = ignore.problems
+    assert "line 2 is not followed: correct what is between its brackets (bad character range" in problem.what
+    assert rule in problem.what
+    assert ignore.ignored("x.o", False) and ignore.ignored("x.tmp", False)
+    assert not ignore.ignored("a.txt", False)
+
+
+@pytest.mark.parametrize("unit", ["a", "?", "[a-z]", "a/", "é"])
+def test_line_that_is_too_long_is_a_problem_and_the_others_are_followed(unit: str) -> None:
+    before = time.process_time()
+    ignore = Ignore([unit * (800_000 // len(unit.encode())), "*.tmp"])
+    assert time.process_time() - before < LONG
+    (problem,) = ignore.problems
+    assert f"line 1 is not followed: it is longer than {IGNORE_LINE_BYTES_MAX} bytes" in problem.what
+    assert len(problem.what) < 200
+    assert ignore.ignored("x.tmp", False)
+
+
+def test_comment_may_be_of_any_length() -> None:
+    assert Ignore(["#" * (IGNORE_LINE_BYTES_MAX + 1)]).problems == ()
 
 
 def test_lines_beyond_the_limit_are_a_problem_and_those_before_are_followed() -> None:
@@ -131,6 +158,39 @@ def test_no_rule_takes_long(rule: str, path: str) -> None:
 def test_many_rules_do_not_take_long() -> None:
     rules = [f"*a*a*a*a{number}" for number in range(IGNORE_LINES_MAX)]
     assert seconds(rules, name) < LONG
+
+
+# --- what is in the file may be anything
+
+scraps = st.sampled_from(
+    [*"*?[]!^-\\/az0# {}()|+$:&~\n\r\t\0é\u2028\U0001f4c1", "**", "[z-a]", "[!", "[:alpha:]"]
+)
+texts = st.lists(scraps, max_size=40).map("".join).map(str.encode)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("drive")
+    (made / ".p2pdrive").mkdir()
+    return made
+
+
+@pytest.mark.filterwarnings("ignore:Possible:FutureWarning")  # re's, of brackets like "[[a]"
+@given(st.binary(max_size=60) | texts, st.text(max_size=20) | st.lists(scraps).map("".join), st.booleans())
+@example(b"[a-Z]*.txt", "a.txt", False)
+@example(b"\\", "a", True)
+@example(b"!/", "a/b", True)
+def test_no_file_of_rules_raises_anything(
+    folder: Path, content: bytes, path: str, is_directory: bool
+) -> None:
+    (folder / ".p2pdriveignore").write_bytes(content)
+    files = LocalFiles(folder)
+    try:
+        ignore = Ignore.load(files)
+    finally:
+        files.close()
+    ignore.ignored(path, is_directory)
+    assert all(problem.path == ".p2pdriveignore" for problem in ignore.problems)
 
 
 # --- the rules mean what they would mean without any care for time
