@@ -7,6 +7,9 @@ TIB = 1024 * 1024 * MIB
 # --- model ---------------------------------------------------------------------------------------
 #: Bytes of one path's UTF-8. Linux's PATH_MAX, the smallest of the large platforms.
 PATH_BYTES_MAX = 4096
+#: Names in one path. Each directory above one is looked up and may be noted, so that a MiB of paths of 2048
+#: names becomes gigabytes; people's folders are nowhere near as deep as this.
+PATH_NAMES_MAX = 128
 #: Bytes of one name's UTF-8. NAME_MAX on Linux, macOS and NTFS (there: 255 UTF-16 units).
 NAME_BYTES_MAX = 255
 #: Bytes of a device's or drive's display name.

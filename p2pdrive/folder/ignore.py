@@ -1,4 +1,5 @@
-"""What is not synced: our own files, and what the rules in ``.p2pdriveignore`` say.
+"""What is not synced: our own files, what is in folders that are too deep, and what the rules in
+``.p2pdriveignore`` say.
 
 Rules are lines in the language of gitignore(5). As in git, nothing within an ignored directory can be
 un-ignored. The file itself is synced whatever they say, so that all members hide the same.
@@ -20,6 +21,7 @@ from p2pdrive.limits import (
     IGNORE_LINES_MAX,
     IGNORE_MEMORY_MAX,
     IGNORE_WILDCARDS_MAX,
+    PATH_NAMES_MAX,
 )
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, name
 from p2pdrive.model.problem import Problem
@@ -91,6 +93,8 @@ class Ignore:
 
     def ignored(self, path: str, is_directory: bool) -> bool:
         """Whether ``path``, or a directory above it, is not synced."""
+        if path.count("/") > PATH_NAMES_MAX:
+            return True  # it is in a directory that is too deep to be in a drive: that one is the problem
         if STATE_DIRECTORY in path.casefold().split("/") or name(path).startswith(SIBLING_PREFIX):
             return True
         if not self._rules or path == IGNORE_FILE:

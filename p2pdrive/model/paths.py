@@ -6,7 +6,7 @@ empty path. The same rules hold for a name found on disk and for one that a peer
 
 from functools import lru_cache
 
-from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
+from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_NAMES_MAX
 
 #: A drive's own folder at its root; no record may name one, at any depth, in whatever case.
 STATE_DIRECTORY = ".p2pdrive"
@@ -29,6 +29,8 @@ def refusal(path: str) -> str | None:
         return f"the path is longer than {PATH_BYTES_MAX} bytes"
     if "\0" in path:
         return "its name contains a NUL"
+    if path.count("/") >= PATH_NAMES_MAX:
+        return f"the path has more than {PATH_NAMES_MAX} names, one folder in another"
     for name in path.split("/"):
         if name[:1] in ("", "."):
             if name.casefold() == STATE_DIRECTORY:

@@ -19,13 +19,15 @@ from p2pdrive.limits import (
     IGNORE_WILDCARDS_MAX,
     NAME_BYTES_MAX,
     PATH_BYTES_MAX,
+    PATH_NAMES_MAX,
 )
 from p2pdrive.model.paths import ancestors
 
 #: CPU seconds for one path, and the directories above it; a thousand times what an ordinary path takes.
 LONG = 2.0
 
-deep = "/".join("a" * (PATH_BYTES_MAX // 2))
+deep = "/".join("a" * PATH_NAMES_MAX)
+dense = "/".join(["a" * (PATH_BYTES_MAX // PATH_NAMES_MAX - 1)] * PATH_NAMES_MAX)
 name = "a" * NAME_BYTES_MAX
 names = "/".join([name] * (PATH_BYTES_MAX // (NAME_BYTES_MAX + 1)))
 
@@ -148,6 +150,7 @@ def test_rule_within_the_limits_is_followed(rule: str, path: str) -> None:
         ("!**/a/**/b", deep),
         ("**/*/**/*/b", deep),
         ("**/*a*/**/*a*b/", deep),
+        ("**/*a*/**/*a*a*a*ab/", dense),
     ],
 )
 def test_no_rule_takes_long(rule: str, path: str) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX
+from p2pdrive.limits import NAME_BYTES_MAX, PATH_BYTES_MAX, PATH_NAMES_MAX
 from p2pdrive.model.paths import ancestors, from_key, inside_first, join, key, name, parent, refusal
 from tests.model.values import names, paths
 
@@ -28,6 +28,8 @@ REFUSED = {
     "a\udc80b": "UTF-8",
     "é" * (NAME_BYTES_MAX // 2 + 1): f"{NAME_BYTES_MAX} bytes",
     "/".join(["a" * 200] * 21): f"{PATH_BYTES_MAX} bytes",
+    "/".join("a" * (PATH_NAMES_MAX + 1)): f"more than {PATH_NAMES_MAX} names",
+    "/".join("a" * (PATH_BYTES_MAX // 2)): f"more than {PATH_NAMES_MAX} names",
 }
 ALLOWED = (
     "a",
@@ -41,6 +43,7 @@ ALLOWED = (
     "a\\b",
     "x" * NAME_BYTES_MAX,
     "/".join(["a" * 255] * 16),
+    "/".join("a" * PATH_NAMES_MAX),
     "new\nline",
     "日本語.txt",
 )
