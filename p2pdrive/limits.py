@@ -42,6 +42,8 @@ READER_CACHE_KIB = 8 * 1024
 READERS_IDLE_MAX = 4
 #: Paths named in one statement.
 NAMED_AT_ONCE = 512
+#: Bytes that are read of what says a drive's format: more than any format's name has.
+FORMAT_BYTES_MAX = 64
 
 # --- blocks --------------------------------------------------------------------------------------
 #: Bytes of the largest block that any drive's chunking may choose; a frame carries at least one.

@@ -1,6 +1,7 @@
 """What this node has on disk of one drive: the folder, its index, its blocks, its log."""
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from p2pdrive.history.log import Frontier, Log
 from p2pdrive.index.arriving import Arriving
 from p2pdrive.index.database import Database
 from p2pdrive.index.entries import Entries
-from p2pdrive.limits import PLAN_PATHS_MAX
+from p2pdrive.limits import FORMAT_BYTES_MAX, PLAN_PATHS_MAX
 from p2pdrive.model.clock import HybridClock
 from p2pdrive.model.genesis import Genesis
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, within
@@ -227,16 +228,31 @@ def is_drive(root: str) -> bool:
 
 
 def check_format(root: str) -> None:
-    """Raises RootMissing or FormatTooNew where the folder is no drive that this version can open."""
+    """Raises RootMissing or FormatTooNew where the folder is no drive that this version can open.
+
+    Whatever stands there, it is not waited for: a pipe would take a thread for good.
+    """
+    place = Path(root, STATE_DIRECTORY, "FORMAT")
     try:
-        found = Path(root, STATE_DIRECTORY, "FORMAT").read_text()
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            found = os.read(descriptor, FORMAT_BYTES_MAX) if regular else b""
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise RootMissing(
             f"{root} is not there, or is no drive: its {STATE_DIRECTORY} cannot be read ({error.strerror}). "
             f"Connect the disk that it is on; nothing is taken for deleted meanwhile."
         ) from error
-    if found != FORMAT:
-        raise FormatTooNew(f"{root} is a drive of another format ({found.strip()!r}). Update p2pdrive here.")
+    if not regular:
+        raise RootMissing(
+            f"{root} is no drive: its {STATE_DIRECTORY}/FORMAT is no file. Put the file back, from a backup "
+            f"or another drive; nothing is taken for deleted meanwhile."
+        )
+    if found != FORMAT.encode():
+        said = found.decode(errors="backslashreplace").strip()
+        raise FormatTooNew(f"{root} is a drive of another format ({said!r}). Update p2pdrive here.")
 
 
 def drive_of(root: str) -> bytes:
