@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import trio
 
-from p2pdrive.engine.gather import Gathering, Want
+from p2pdrive.engine.gather import CONTRADICTS, Gathering, Want
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.show import needs_bytes, temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import LinkClosed, ProtocolViolation
 from p2pdrive.index.manifests import Manifests as HeldManifests
-from p2pdrive.limits import REQUEST_MANIFESTS_MAX
+from p2pdrive.limits import BLOCK_BYTES_MAX, REQUEST_MANIFESTS_MAX
 from p2pdrive.model.manifest import ENTRY_BYTES, Manifest
 from p2pdrive.model.record import Content
 from p2pdrive.net.link import Link
@@ -32,6 +32,7 @@ class Fetcher:
         self._offload = replica.services.offload
         self._begun: set[str] = set()  # temporaries that wait: for a peer to come back, say
         self._promised = 0  # bytes of disk that what is under way needs
+        self._contradicting: set[tuple[bytes, int, int]] = set()  # found to be so; that cannot change
 
     async def fetch(self, tasks: Sequence[Task], earlier: frozenset[str]) -> dict[str, str]:
         """Gather the contents of ``tasks`` in their temporaries; returns path → why, where it failed.
@@ -43,8 +44,10 @@ class Fetcher:
         wants: list[Want] = []
         manifests = await self._manifests(tasks)
         for task in tasks:
-            manifest = manifests.get(task.content.root)
-            if manifest is None:
+            manifest = _manifest_of(task.content, manifests)
+            if _claim(task.content) in self._contradicting:
+                failed[task.path] = CONTRADICTS
+            elif manifest is None:
                 failed[task.path] = NOBODY
             else:
                 wants.append(Want(task, manifest))
@@ -57,8 +60,12 @@ class Fetcher:
         finally:
             self._promised -= gathering.claimed
         self._begun.difference_update(want.name for want in wants)
-        self._begun.update(wants[number].name for number in gathering.failed)
-        failed.update((wants[number].task.path, why) for number, why in gathering.failed.items())
+        for number, why in gathering.failed.items():
+            failed[wants[number].task.path] = why
+            if why == CONTRADICTS:
+                self._contradicting.add(_claim(wants[number].task.content))
+            else:
+                self._begun.add(wants[number].name)
         return failed
 
     def not_shown(self, tasks: Iterable[Task]) -> None:
@@ -66,72 +73,88 @@ class Fetcher:
         self._begun.update(temporary_name(task) for task in tasks if needs_bytes(task))
 
     async def _manifests(self, tasks: Sequence[Task]) -> dict[bytes, Manifest]:
-        contents = {task.content.root: task.content for task in tasks}
-        found = await self._offload(self._held_manifests, tasks)
+        """Root → what hashes to it, whatever records say of it, for contents of several blocks."""
+        counts: dict[bytes, set[int]] = {}  # root → the numbers of blocks that records say
+        for content in (task.content for task in tasks):
+            if content.blocks > 1 and _claim(content) not in self._contradicting:
+                counts.setdefault(content.root, set()).add(content.blocks)
+        if not counts:
+            return {}
+        found = await self._offload(self._held_manifests, counts)
         for link in self._links():
-            wanted = [root for root in contents if root not in found]
+            wanted = {root: counts[root] for root in counts if root not in found}
             if not wanted:
                 break
             try:
-                await self._ask_manifests(link, wanted, contents, found)
+                found.update(await self._ask_manifests(link, wanted))
             except LinkClosed:
                 continue
             except ProtocolViolation as violation:
                 link.close(str(violation))
         return found
 
-    def _held_manifests(self, tasks: Iterable[Task]) -> dict[bytes, Manifest]:
-        found = {}
+    def _held_manifests(self, roots: Iterable[bytes]) -> dict[bytes, Manifest]:
         with self._replica.reading() as log:
             held = HeldManifests(log.connection)
-            for content in (task.content for task in tasks):
-                manifest = held.get(content.root, content.blocks, content.size)
-                if manifest is not None:
-                    found[content.root] = manifest
-        return found
+            found = ((root, held.find(root)) for root in roots)
+            return {root: manifest for root, manifest in found if manifest is not None}
 
-    async def _ask_manifests(
-        self,
-        link: Link,
-        wanted: list[bytes],
-        contents: Mapping[bytes, Content],
-        found: dict[bytes, Manifest],
-    ) -> None:
+    async def _ask_manifests(self, link: Link, counts: Mapping[bytes, set[int]]) -> dict[bytes, Manifest]:
         tag = link.tag(self._replica.drive)
-        new = []
+        received: dict[bytes, bytes] = {}
+        wanted = list(counts)
         while wanted:
             asked, wanted = wanted[:REQUEST_MANIFESTS_MAX], wanted[REQUEST_MANIFESTS_MAX:]
             answer = await link.ask(GetManifests(tag, 0, tuple(asked)))
             offset = 0
             for root, size in zip(asked, answer.sizes, strict=True):
-                content = contents[root]
                 if size == _HELD_ELSEWHERE:
-                    packed = await self._ask_parts(link, root, content.blocks * ENTRY_BYTES)
+                    received[root] = await self._ask_parts(link, root, counts[root])
                 elif size >= 0:
-                    packed = bytes(answer.payload[offset : offset + size])
+                    received[root] = bytes(answer.payload[offset : offset + size])
                     offset += size
-                else:
-                    continue
-                if packed:
-                    found[root] = Manifest.received(packed, root, content.size, content.blocks)
-                    new.append(found[root])
-        await self._offload(self._keep, new)
+        packed = {root: data for root, data in received.items() if data}
+        return await self._offload(self._keep, packed) if packed else {}
 
-    async def _ask_parts(self, link: Link, root: bytes, total: int) -> bytes:
+    async def _ask_parts(self, link: Link, root: bytes, counts: set[int]) -> bytes:
         packed = bytearray()
-        while len(packed) < total:
+        while True:
             request = GetManifestPart(link.tag(self._replica.drive), 0, root, len(packed))
             part = await link.ask(request)
-            if part.total != total or not part.payload:
+            if part.total not in {count * ENTRY_BYTES for count in counts} or not part.payload:
                 return b""
             packed += part.payload
-        return bytes(packed)
+            if len(packed) >= part.total:
+                return bytes(packed)
 
-    def _keep(self, manifests: Iterable[Manifest]) -> None:
+    def _keep(self, received: Mapping[bytes, bytes]) -> dict[bytes, Manifest]:
+        """Hold what peers sent, by root. Raises ProtocolViolation."""
+        manifests = {root: _checked(packed, root) for root, packed in received.items()}
         with self._replica.writing() as log:
             held = HeldManifests(log.connection)
-            for manifest in manifests:
+            for manifest in manifests.values():
                 held.put(manifest)
+        return manifests
+
+
+def _claim(content: Content) -> tuple[bytes, int, int]:
+    """What a record says that its hash may not bear out."""
+    return (content.root, content.blocks, content.size)
+
+
+def _manifest_of(content: Content, found: Mapping[bytes, Manifest]) -> Manifest | None:
+    if content.blocks > 1:
+        return found.get(content.root)
+    return Manifest.single(content.size, content.root) if content.blocks else Manifest(b"")
+
+
+def _checked(packed: bytes, root: bytes) -> Manifest:
+    """By its hash, not by what records say: they are no fault of the sender. Raises ProtocolViolation."""
+    blocks = len(packed) // ENTRY_BYTES
+    if blocks < 2:
+        raise ProtocolViolation("a manifest has not several blocks")
+    size = Manifest(packed[: blocks * ENTRY_BYTES]).size
+    return Manifest.received(packed, root, size, blocks)
 
 
 class _Transfer:
@@ -179,7 +202,7 @@ class _Transfer:
 
     async def _request(self, link: Link, blocks: list[bytes]) -> None:
         tag = link.tag(self._replica.drive)
-        allowance = sum(self._fetching.length(block) for block in blocks)
+        allowance = len(blocks) * BLOCK_BYTES_MAX  # how long they are said to be is anybody's word
         async with link.request(GetBlocks(tag, 0, tuple(blocks)), allowance) as answers:
             async for answer in answers:
                 await self._take(link, blocks, answer)

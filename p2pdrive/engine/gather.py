@@ -16,6 +16,10 @@ from p2pdrive.errors import DiskFull, WorldError
 from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES, OWNED_FILE_BYTES_MAX
 from p2pdrive.model.manifest import Manifest
 
+CONTRADICTS = (
+    "its record says another size than its content has, so it is not shown. It has to be saved anew."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Want:
@@ -29,18 +33,26 @@ class Want:
         """Of the temporary that it is gathered in."""
         return temporary_name(self.task)
 
+    @property
+    def is_sound(self) -> bool:
+        """Whether the manifest is what the task's record says."""
+        content = self.task.content
+        return (len(self.manifest), self.manifest.size) == (content.blocks, content.size)
+
 
 class _Place(NamedTuple):
-    """Where a block belongs: at ``offset`` of the temporary of want number ``want``."""
+    """Where a block belongs: at ``offset`` of the temporary of want number ``want``, if it has ``length``."""
 
     want: int
     offset: int
+    length: int
 
 
 class Gathering:
     """The contents of one run of tasks on their way into temporaries.
 
-    ``failed`` maps the number of a want to why it cannot be gathered now; the others go on.
+    ``failed`` maps the number of a want to why it cannot be gathered now; the others go on. What hashes to a
+    block's name is the block. A want that says another length of it CONTRADICTS, and can never be gathered.
     """
 
     def __init__(self, replica: Replica, wants: Sequence[Want]) -> None:
@@ -49,16 +61,19 @@ class Gathering:
         self.failed: dict[int, str] = {}
         self.claimed = 0  # bytes of disk that it needs
         self._places: dict[bytes, list[_Place]] = {}
-        self._lengths: dict[bytes, int] = {}
+        self._lengths: dict[bytes, int] = {}  # the most that any want says: it may be less, or more
 
     def prepare(self, earlier: frozenset[str], promised: int) -> list[tuple[bytes, int]]:
         """Take what is here: in the temporaries named in ``earlier``, and in the store.
 
         ``promised`` are the bytes of disk that other gatherings still need; what does not fit beside them
-        fails. Returns (block, length in bytes) of what is to be fetched, each block once.
+        fails. Returns (block, length in bytes as the wants say) of what is to be fetched, each block once.
         """
         room = self._replica.files.free_bytes() - DISK_RESERVE_BYTES - promised
         for number, want in enumerate(self.wants):
+            if not want.is_sound:
+                self._contradicts(number)
+                continue
             try:
                 if not len(want.manifest):
                     self._replica.files.open_temporary(want.name, 0).close()
@@ -73,17 +88,20 @@ class Gathering:
                 continue
             self.claimed += needed
             for offset, length, block in lacking:
-                self._places.setdefault(block, []).append(_Place(number, offset))
-                self._lengths[block] = length
+                self._places.setdefault(block, []).append(_Place(number, offset, length))
+                self._lengths[block] = max(length, self._lengths.get(block, 0))
         self._take_from_store()
         return list(self._lengths.items())
 
     def deliver(self, pieces: Iterable[tuple[bytes, memoryview]]) -> list[bytes]:
-        """Write blocks that a peer sent to where they belong; returns those that are not what they should."""
+        """Write blocks that a peer sent to where they belong; returns those that their hash disproves.
+
+        A length is no fault of the peer: the one that is wanted is what a record says, and anybody's record.
+        """
         wrong: list[bytes] = []
         right: list[tuple[bytes, memoryview]] = []
         for block, data in pieces:
-            if blake3(data).digest() == block and self._lengths.get(block) == len(data):
+            if blake3(data).digest() == block:
                 right.append((block, data))
             else:
                 wrong.append(block)
@@ -94,11 +112,11 @@ class Gathering:
     def _keep(self, pieces: Iterable[tuple[bytes, memoryview]]) -> None:
         """Put into packs what small files are made of; the file itself goes before its history."""
         with suppress(DiskFull):
-            self._replica.store.add(piece for piece in pieces if self._is_owned(piece[0]))
+            self._replica.store.add(piece for piece in pieces if self._is_owned(piece[0], len(piece[1])))
 
-    def _is_owned(self, block: bytes) -> bool:
+    def _is_owned(self, block: bytes, length: int) -> bool:
         """Whether packs keep the block, so that it outlives the next edit of a small file made here."""
-        wants = (self.wants[place.want] for place in self._places[block])
+        wants = (self.wants[place.want] for place in self._places[block] if place.length == length)
         return any(want.task.content.size <= OWNED_FILE_BYTES_MAX for want in wants)
 
     def give_up(self, blocks: Iterable[bytes], why: str) -> None:
@@ -122,6 +140,11 @@ class Gathering:
         """Give up what has come of it: the disk is for what fits."""
         self._replica.files.discard(self.wants[number].name)
         self.failed[number] = f"{why}. Free some space, and it is tried again."
+
+    def _contradicts(self, number: int) -> None:
+        """Give it up for good, and what has come of it."""
+        self._replica.files.discard(self.wants[number].name)
+        self.failed[number] = CONTRADICTS
 
     def _take_from_store(self) -> None:
         held = self._replica.store.held(self._lengths)
@@ -147,7 +170,10 @@ class Gathering:
         by_want: dict[int, list[tuple[int, memoryview]]] = {}
         for block, data in pieces:
             for place in self._places[block]:
-                by_want.setdefault(place.want, []).append((place.offset, data))
+                if place.length == len(data):
+                    by_want.setdefault(place.want, []).append((place.offset, data))
+                elif self.failed.get(place.want) != CONTRADICTS:
+                    self._contradicts(place.want)
         for number, writes in by_want.items():
             if number in self.failed:
                 continue

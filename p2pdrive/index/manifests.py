@@ -12,7 +12,12 @@ class Manifests:
         self._db = connection
 
     def get(self, root: bytes, blocks: int, size: int) -> Manifest | None:
-        """The manifest of a content of ``blocks`` blocks and ``size`` bytes, if it is held."""
+        """The manifest of a content of ``blocks`` blocks and ``size`` bytes, if it is held.
+
+        Of several blocks it is what hashes to ``root``, even where the record it is looked up for says
+        another size: what is displaced can be kept for history, and what is shown given to others, all the
+        same. Before it is shown the two are compared (``engine/gather.py``).
+        """
         if blocks == 0:
             return Manifest(b"")
         if blocks == 1:
