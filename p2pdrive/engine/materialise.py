@@ -4,7 +4,7 @@ Several runs are under way at once, so that one waits for the disk while another
 still to be shown is in the index (``unshown``); nothing here needs to survive a restart.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import trio
@@ -167,12 +167,13 @@ class Materialiser:
             self._slots.release()
         done = set(shown.done)
         self._fetcher.not_shown(task for task in ready if task.path not in done)
-        self._report((replace(problem, path=owners[problem.path]) for problem in shown.problems), Kind.SHOWN)
-        self._report((replace(problem, path=owners[problem.path]) for problem in shown.held), Kind.HELD)
+        failing, held = _of_owners(shown.problems, owners), _of_owners(shown.held, owners)
+        self._report(failing, Kind.SHOWN)
+        self._report(held, Kind.HELD)
         if len(self.shown) > SHOWN_REMEMBERED_MAX:
             self.shown = {}
         self.shown.update(shown.stats)
-        troubled = {owners[path] for path in (*failed, *(one.path for one in (*shown.problems, *shown.held)))}
+        troubled = {*(owners[path] for path in failed), *(problem.path for problem in (*failing, *held))}
         for path in shown.done:
             if path not in troubled:  # a conflict copy of it may be all that is missing
                 self._problems.resolve(path)
@@ -223,6 +224,11 @@ def _at_once(again: Sequence[str], later: Sequence[str]) -> list[str]:
     """``again`` without what is tried ``later`` by itself, and what cannot be before that: a file that is in
     the way of a directory may be in use."""
     return [path for path in again if not {path, *paths.ancestors(path)}.intersection(later)]
+
+
+def _of_owners(problems: Iterable[Problem], owners: Mapping[str, str]) -> list[Problem]:
+    """The same of those that the paths are for; a directory made for what is in it is for itself."""
+    return [replace(problem, path=owners.get(problem.path, problem.path)) for problem in problems]
 
 
 def _claims(tasks: Iterable[Task]) -> Iterator[str]:

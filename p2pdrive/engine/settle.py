@@ -111,18 +111,25 @@ class Settler:
         self, observed: Sequence[Observed], observer: Observer, settled: Settled
     ) -> list[Observed]:
         """What a program wrote and never synced may be lost at a power cut; and what the log says of it would
-        be taken for undone by the person. What is elsewhere by now is looked at again."""
+        be taken for undone by the person. What is elsewhere by now is looked at again; what the disk does not
+        take is a problem of its path."""
         files = self._replica.files
-        passed, parents = {*files.sync_files(observer.files)}, {*files.sync_directories(observer.directories)}
-        moved: set[str] = set()
-        for seen in observed:
-            unsynced = seen.path in passed and not (seen.moved is not None and _is_there(files, seen))
-            if unsynced or (seen.content.live and paths.parent(seen.path) in parents):
-                moved.add(seen.path)
+        contents, names = files.sync_files(observer.files), files.sync_directories(observer.directories)
+        if not contents and not names:
+            return list(observed)
+        held: dict[str, WorldError] = {}
+        for seen in sorted(observed, key=lambda seen: paths.key(seen.path)):
+            why = _not_durable(files, seen, contents, names) or _above(seen.path, held)
+            if why is not None:
+                held[seen.path] = why
                 if seen.moved is not None:
-                    moved.add(seen.moved.path)
-        settled.again += sorted(moved)
-        return [seen for seen in observed if seen.path not in moved]
+                    held[seen.moved.path] = why
+        for path, why in sorted(held.items()):
+            if isinstance(why, Changed):
+                settled.again.append(path)
+            else:
+                settled.problems.append(Problem(path, str(why)))
+        return [seen for seen in observed if seen.path not in held]
 
     def _is_hidden(self, path: str, entry: Entry | None, observer: Observer, log: Log) -> bool:
         """Whether the rules hide what is at ``path``, or was shown there, or else what its heads say."""
@@ -340,6 +347,28 @@ class _Run:
             keep=keep,
         )
         self._settled.tasks.append(task)
+
+
+def _not_durable(
+    files: Files, seen: Observed, contents: Mapping[str, WorldError], names: Mapping[str, WorldError]
+) -> WorldError | None:
+    """Why what was seen may not be durable; ``names`` are directories whose names may not be."""
+    why = contents.get(seen.path)
+    if isinstance(why, Changed | Unreadable) and seen.moved is not None and _is_there(files, seen):
+        why = None
+    there = names.get(paths.parent(seen.path))
+    left = names.get(paths.parent(seen.moved.path)) if seen.moved is not None else None
+    if not seen.content.live:
+        there, left = None, there
+    if isinstance(left, Changed):  # what is not there any more went with its directory, durably
+        left = None
+    return why or there or left
+
+
+def _above(path: str, held: Mapping[str, WorldError]) -> WorldError | None:
+    """What keeps a directory above ``path`` from being published, and so what is in it."""
+    found = (held[directory] for directory in paths.ancestors(path) if directory in held)
+    return next((why for why in found if not isinstance(why, Changed)), None)
 
 
 def _is_there(files: Files, seen: Observed) -> bool:

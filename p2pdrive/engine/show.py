@@ -5,7 +5,7 @@ into packs before it is let go, so that history keeps them ("retire"). Killed at
 holds the old or the new version of each path, and the next start takes up what was displaced.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -18,7 +18,16 @@ from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Retired, retire
 from p2pdrive.engine.tasks import Task
-from p2pdrive.errors import Changed, DiskFull, InUse, LeftDisplaced, NotWritable, RootMissing, WorldError
+from p2pdrive.errors import (
+    Changed,
+    DiskFull,
+    InUse,
+    LeftDisplaced,
+    NotWritable,
+    RootMissing,
+    Unreadable,
+    WorldError,
+)
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
@@ -79,7 +88,9 @@ class Shower:
         ordered = sorted(tasks, key=_order)
         gathered = {task.path: temporary_name(task) for task in ordered if needs_bytes(task)}
         failed = {task.path for task in ordered if task.path in gathered and not run.finish(task)}
-        self._files.sync_temporaries(name for path, name in gathered.items() if path not in failed)
+        failed |= self._sync_gathered(
+            run, {path: name for path, name in gathered.items() if path not in failed}
+        )
         run.expect(task for task in ordered if task.path not in failed)
         if run.arriving:
             with self._replica.writing() as log:
@@ -87,16 +98,17 @@ class Shower:
         for task in ordered:
             if task.path not in failed:
                 run.carry_out(task)
-        self._make_durable(run)
+        unsure = self._make_durable(run)
         try:
             run.retired = retire(self._replica, run.retired, run.changes)
             self._replica.store.flush()
         except DiskFull:
             run.retired = []  # they stay displaced; the next start finds a place for them
+        run.leave_out(unsure)
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
             Arriving(log.connection).drop([*run.shown.done, *run.to_make])
-            log.entries.take_off_unshown(run.marks)
+            log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
         now = self._replica.services.now_ns()
         for path, stat in ((change.path, change.stat) for change in run.changes):
@@ -106,13 +118,32 @@ class Shower:
             self._files.discard(retired.name)
         return run.shown
 
-    def _make_durable(self, run: "_Run") -> None:
-        """What was shown may have been moved with its directory since, and be noted where it was."""
-        moved = self._files.sync_files(run.altered)
-        gone = {*self._files.sync_directories(run.directories)}
-        shown = (change.path for change in run.changes if change.stat is not None)
-        if moved or any(paths.parent(path) in gone for path in shown):
-            self._files.sync_all()
+    def _sync_gathered(self, run: "_Run", gathered: Mapping[str, str]) -> set[str]:
+        """Make temporaries (by path) durable; the paths of those that are not, which are gathered anew."""
+        unsynced = self._files.sync_temporaries(gathered.values())
+        failed = {path: unsynced[name] for path, name in gathered.items() if name in unsynced}
+        for path, why in failed.items():
+            run.shown.problems.append(Problem(path, str(why)))
+            with suppress(NotWritable):
+                self._files.discard(gathered[path])
+        return set(failed)
+
+    def _make_durable(self, run: "_Run") -> dict[str, WorldError]:
+        """Returns path → why, of what was changed and may not be durable. What was shown may have been moved
+        with its directory since, and be noted where it was."""
+        contents, names = self._files.sync_files(run.altered), self._files.sync_directories(run.directories)
+        if not contents and not names:
+            return {}
+        found = {change.path: why for change in run.changes if (why := _unsynced(change, contents, names))}
+        moved = {path for path, why in found.items() if isinstance(why, Changed | Unreadable)}
+        if moved:
+            try:
+                self._files.sync_all()
+            except (DiskFull, NotWritable) as error:
+                found |= dict.fromkeys(moved, error)
+            else:
+                found = {path: why for path, why in found.items() if path not in moved}
+        return found
 
 
 class _Run:
@@ -126,11 +157,24 @@ class _Run:
         self.retired: list[Retired] = []
         self.directories: set[str] = set()
         self.altered: list[str] = []  # files that got another time or mode where they are
-        self.marks: list[int] = []
+        self.marks: dict[str, tuple[int, ...]] = {}  # by the path of their task
         self.arriving: list[Arrival] = []
         self.to_make: list[str] = []  # directories for what is in them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._known_directories = {""}
+
+    def leave_out(self, unsure: Mapping[str, WorldError]) -> None:
+        """What may not be durable is not noted: it is recognised when it is looked at again, as after a kill.
+        What it displaced stays until the next start."""
+        if not unsure:
+            return
+        self.shown.problems += (Problem(path, str(why)) for path, why in unsure.items())
+        left = {change.moved_from for change in self.changes if change.path in unsure}
+        self.changes = [change for change in self.changes if change.path not in unsure]
+        self.shown.done = [path for path in self.shown.done if path not in unsure and path not in left]
+        self.to_make = [path for path in self.to_make if path not in unsure]
+        self.marks = {path: marks for path, marks in self.marks.items() if path not in unsure}
+        self.retired = [each for each in self.retired if each.entry and each.entry.path not in unsure]
 
     def finish(self, task: Task) -> bool:
         """Give the temporary of a whole content its time and mode; False, and why, where that fails."""
@@ -176,7 +220,7 @@ class _Run:
             self._make_parents(task.path)
         self.directories.add(paths.parent(task.path))  # half of it may be done, and noted, when it fails
         self._perform(self._keep_aside(task))
-        self.marks += task.marks
+        self.marks[task.path] = task.marks
 
     def _attempt(self, task: Task, work: Callable[[], object]) -> bool:
         """Whether ``work`` for ``task`` was done; else what is to be said of it is noted."""
@@ -349,6 +393,17 @@ class _Run:
         left = path if change.stat is None else change.moved_from
         if left and copied(left) is not None:
             self.shown.check.append(left)  # it may have hidden a copy
+
+
+def _unsynced(
+    change: Change, contents: Mapping[str, WorldError], names: Mapping[str, WorldError]
+) -> WorldError | None:
+    """Why a change may not be durable. What is not there any more went with its directory, durably."""
+    there = names.get(paths.parent(change.path))
+    left = names.get(paths.parent(change.moved_from)) if change.moved_from else None
+    if change.stat is None:
+        there, left = None, there
+    return contents.get(change.path) or there or (None if isinstance(left, Changed) else left)
 
 
 def _seen_as_parent(log: Log, directory: str) -> Vector:

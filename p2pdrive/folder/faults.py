@@ -1,8 +1,9 @@
 """What an error of the operating system means for the drive."""
 
 import errno
+from collections.abc import Callable, Iterable
 
-from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable, WorldError
+from p2pdrive.errors import Changed, DiskFull, NotWritable, RootMissing, Unreadable, WorldError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _CHANGED = {
@@ -29,3 +30,16 @@ def fault(error: OSError | OverflowError, path: str, access: type[Unreadable | N
     if error.errno in (errno.EACCES, errno.EPERM):
         return access(f"{path}: may not be {verb} ({why}); give this account the permission to")
     return access(f"{path}: cannot be {verb} ({why})")
+
+
+def failures(names: Iterable[str], act: Callable[[str], None]) -> dict[str, WorldError]:
+    """Do it for each, whatever becomes of the others; for which it failed, and why. Raises RootMissing."""
+    failed: dict[str, WorldError] = {}
+    for name in names:
+        try:
+            act(name)
+        except RootMissing:
+            raise
+        except WorldError as error:
+            failed[name] = error
+    return failed

@@ -15,11 +15,13 @@ in several threads at once. Errors are ``WorldError``:
 An operation that raises has changed nothing, unless its docstring says otherwise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
+
+from p2pdrive.errors import WorldError
 
 
 class FileKind(IntEnum):
@@ -222,21 +224,23 @@ class Files(Protocol):
         """
 
     # --- durability ------------------------------------------------------------------------------
-    def sync_temporaries(self, names: Iterable[str]) -> None:
-        """Make finished temporaries durable: before they are published."""
+    def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
+        """Make finished temporaries durable: before they are published. Returns which are not, and why; what
+        such a one holds may be lost though a later sync of it succeeds, so it is to be discarded."""
 
-    def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
+    def sync_files(self, paths: Iterable[str]) -> Mapping[str, WorldError]:
         """Make bytes, times and modes of these files durable: before anyone hears of them.
 
-        The program that wrote them may not have. Returns those that were passed over, as they cannot be read
-        or there is no file (any more): what was there may be elsewhere now, and not durable.
+        The program that wrote them may not have. Returns which are not, and why: Changed where there is no
+        file (any more), and what was there may be elsewhere now; Unreadable where it cannot be opened; else
+        what the disk says, NotWritable or DiskFull.
         """
 
-    def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
+    def sync_directories(self, paths: Iterable[str]) -> Mapping[str, WorldError]:
         """Make the names in these directories durable: before the index says so.
 
-        Of one that is gone that is made durable: the nearest above it is synced. Returns those that were
-        passed over, as there is no directory (any more), like ``sync_files``.
+        Of one that is gone that is made durable: the nearest above it is synced. Returns which are not
+        durable, or not there (any more), and why, like ``sync_files``.
         """
 
     def sync_all(self) -> None:

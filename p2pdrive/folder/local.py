@@ -6,14 +6,14 @@ held directory may have been moved out of the root meanwhile, and we would write
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from p2pdrive.errors import Changed, InUse, NotWritable, RootMissing, Unreadable, WorldError
-from p2pdrive.folder.faults import fault
+from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
+from p2pdrive.folder.faults import failures, fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.place import Place, carry, look, stat_of
@@ -215,33 +215,17 @@ class LocalFiles:
             return self._replace_by_copy(path, mtime_ns, executable, expected)
 
     # --- durability ------------------------------------------------------------------------------
-    def sync_temporaries(self, names: Iterable[str]) -> None:
-        """See ``Files``. One sync of the file system is cheaper than many of files, and dearer than few."""
-        names = list(names)
-        with _Guard(self, TEMPORARY_PATH, NotWritable):
-            if self._synced_at_once(len(names)):
-                return
-            for name in names:
-                with self._temporary.reading(name) as handle:
-                    handle.sync()
-
-    def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
+    def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
         """See ``Files``."""
-        left = list(paths)
-        if self._synced_at_once(len(left)):
-            return ()
-        for path in list(left):
-            with suppress(Changed, Unreadable), self.open(path) as handle, _Guard(self, path, NotWritable):
-                handle.sync()
-                left.remove(path)
-        return left
+        return self._sync_each(names, self._sync_temporary)
 
-    def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
+    def sync_files(self, paths: Iterable[str]) -> Mapping[str, WorldError]:
         """See ``Files``."""
-        left = list(paths)
-        if self._synced_at_once(len(left)):
-            return ()
-        return [path for path in left if not self._sync_directory(path)]
+        return self._sync_each(paths, self._sync_file)
+
+    def sync_directories(self, paths: Iterable[str]) -> Mapping[str, WorldError]:
+        """See ``Files``."""
+        return self._sync_each(paths, self._sync_directory)
 
     def sync_all(self) -> None:
         """See ``Files``."""
@@ -257,31 +241,48 @@ class LocalFiles:
         os.close(self._root)
 
     # --- how -------------------------------------------------------------------------------------
-    def _sync_directory(self, path: str) -> bool:
-        """Sync it, or the nearest above it where it is gone; whether it was there."""
+    def _sync_each(self, names: Iterable[str], sync: Callable[[str], None]) -> dict[str, WorldError]:
+        """``sync`` what has these names; which failed, and why."""
+        names = list(names)
+        return {} if self._synced_at_once(len(names)) else failures(names, sync)
+
+    def _synced_at_once(self, count: int) -> bool:
+        """Sync the whole file system if that is cheaper than to sync ``count`` things; whether it did. Where
+        that fails, it does not tell for which of them."""
+        if not self._calls.sync_all or count <= SYNC_EACH_MAX:
+            return False
+        try:
+            self.sync_all()
+        except (NotWritable, DiskFull):
+            return False
+        return True
+
+    def _sync_temporary(self, name: str) -> None:
+        with _Guard(self, TEMPORARY_PATH, NotWritable), self._temporary.reading(name) as handle:
+            handle.sync()
+
+    def _sync_file(self, path: str) -> None:
+        with self.open(path) as handle, _Guard(self, path, NotWritable):
+            handle.sync()
+
+    def _sync_directory(self, path: str) -> None:
+        """Sync it. Raises Changed where it is gone, and the nearest above it is synced."""
         try:
             with self._guard_directory(path, NotWritable):
                 try:
                     fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
                 except PermissionError:  # it may be entered, and not listed
                     self.sync_all()
-                    return True
+                    return
                 try:
                     os.fsync(fd)
                 finally:
                     os.close(fd)
         except Changed:
             if path:
-                self._sync_directory(parent(path))
-            return False
-        return True
-
-    def _synced_at_once(self, count: int) -> bool:
-        """Sync the whole file system if that is cheaper than to sync ``count`` things; whether it did."""
-        if not self._calls.sync_all or count <= SYNC_EACH_MAX:
-            return False
-        self.sync_all()
-        return True
+                with suppress(Changed):
+                    self._sync_directory(parent(path))
+            raise
 
     def _replace_by_copy(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
         name = self._temporary.unused()

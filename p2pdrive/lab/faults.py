@@ -213,6 +213,7 @@ OPERATIONS = (
     "remove",
     "set_metadata",
     "sync_temporaries",
+    "sync_files",
     "sync_directories",
     "make_directory",
     "discard",

@@ -8,11 +8,12 @@ its source), a temporary's its name.
 
 import errno
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 
-from p2pdrive.errors import Changed, InUse, NotWritable, Unreadable
+from p2pdrive.errors import Changed, InUse, NotWritable, Unreadable, WorldError
+from p2pdrive.folder.faults import failures
 from p2pdrive.folder.files import Displaced, Name, Published, Stat
 from p2pdrive.folder.safe_write import IN_USE, move_in_two_steps
 from p2pdrive.folder.temporary import DISPLACED, number_of, origin_of
@@ -224,30 +225,17 @@ class SimulatedFiles:
         return self._replace_by_copy(path, mtime_ns, executable, expected)
 
     # --- durability ------------------------------------------------------------------------------
-    def sync_temporaries(self, names: Iterable[str]) -> None:
+    def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
         """See ``Files``. Only what these names lead to, though a sync of the file system does more."""
-        for name in names:
-            _check_temporary(name)
-            with self._area_operation("sync_temporaries", name, NotWritable):
-                file = self._volume.there(self._area, name)
-                if not isinstance(file, File):
-                    raise Changed(f"{name}: is no regular file any more")
-                file.sync()
+        return failures(names, self._sync_temporary)
 
-    def sync_files(self, paths: Iterable[str]) -> Sequence[str]:
+    def sync_files(self, paths: Iterable[str]) -> Mapping[str, WorldError]:
         """See ``Files``."""
-        left = list(paths)
-        for path in list(left):
-            with suppress(Changed, Unreadable), self._operation("sync_files", path, Unreadable):
-                file = self._found(path)
-                if isinstance(file, File):
-                    file.sync()
-                    left.remove(path)
-        return left
+        return failures(paths, self._sync_file)
 
-    def sync_directories(self, paths: Iterable[str]) -> Sequence[str]:
+    def sync_directories(self, paths: Iterable[str]) -> Mapping[str, WorldError]:
         """See ``Files``."""
-        return [path for path in paths if not self._sync_directory(path)]
+        return failures(paths, self._sync_directory)
 
     def sync_all(self) -> None:
         """See ``Files``."""
@@ -258,7 +246,25 @@ class SimulatedFiles:
         """See ``Files``."""
 
     # --- how -------------------------------------------------------------------------------------
-    def _sync_directory(self, path: str) -> bool:
+    def _sync_temporary(self, name: str) -> None:
+        _check_temporary(name)
+        with self._area_operation("sync_temporaries", name, NotWritable):
+            file = self._volume.there(self._area, name)
+            if not isinstance(file, File):
+                raise Changed(f"{name}: is no regular file any more")
+            file.sync()
+
+    def _sync_file(self, path: str) -> None:
+        with self._operation("sync_files", path, NotWritable):
+            try:
+                file = self._readable(path)
+            except PermissionError as error:
+                raise self._opened.translated(error, path, Unreadable) from error
+            if not isinstance(file, File):
+                raise Changed(f"{path}: is no regular file any more")
+            file.sync()
+
+    def _sync_directory(self, path: str) -> None:
         try:
             with self._directory_operation("sync_directories", path, NotWritable):
                 directory = self._found(path)
@@ -267,9 +273,9 @@ class SimulatedFiles:
                 self._volume.sync_directories([directory])
         except Changed:
             if path:
-                self._sync_directory(parent(path))
-            return False
-        return True
+                with suppress(Changed):
+                    self._sync_directory(parent(path))
+            raise
 
     def _operation(self, name: str, path: str, access: type[Unreadable | NotWritable]) -> Operation:
         """One at a path that a drive may have."""

@@ -1,5 +1,6 @@
 """The simulated folder does what the real one does: the same results, names and errors."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from p2pdrive.errors import WorldError
+from p2pdrive.errors import NotWritable, WorldError
 from p2pdrive.folder.files import Displaced, FileKind, Files, Name, Published, Stat
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.syscalls import SystemCalls
@@ -88,6 +89,11 @@ class Pair(RuleBasedStateMachine):
     @rule(name=NAMES)
     def sync_temporary(self, name: str) -> None:
         self.both(lambda files: files.sync_temporaries([name]))
+
+    @rule(path=PATHS)
+    def sync_file(self, path: str) -> None:
+        if "." not in path:
+            self.both(lambda files: files.sync_files([path]))
 
     @rule(path=PATHS)
     def sync_directory(self, path: str) -> None:
@@ -276,6 +282,28 @@ def test_simulated_folder_does_what_the_real_one_does(machine: type[Pair]) -> No
     )
 
 
+def test_what_cannot_be_synced_is_named_and_the_rest_is_synced() -> None:
+    """As in tests/folder/test_failing_calls.py."""
+    disk = Disk(Random(0), lambda: START_NS)
+    files = SimulatedFiles(disk)
+    names = ["a", "bad", "c"]
+    for name in names:
+        disk.write(name, b"some")
+        files.make_directory(f"in {name}")
+        files.open_temporary(name, 4).close()
+    for operation, path, sync in (
+        ("sync_files", "bad", files.sync_files),
+        ("sync_directories", "in bad", files.sync_directories),
+        ("sync_temporaries", "bad", files.sync_temporaries),
+    ):
+        disk.fail(operation, path, OSError(errno.EIO, "I/O error"))
+        failed = sync([path.replace("bad", name) for name in names])
+        assert {name: type(why) for name, why in failed.items()} == {path: NotWritable}
+        assert sync([path]) == {}
+    disk.crash()
+    assert disk.read("c") == b"some"
+
+
 def content_of(handle: Any) -> bytes:
     with handle:
         buffer = bytearray(100_000)
@@ -314,6 +342,8 @@ def seen(found: object) -> object:
             return (name, path, seen(stat))
         case Name(name, raw, stat):
             return (name, raw, seen(stat))
+        case WorldError():
+            return type(found)
         case list():
             return [seen(item) for item in found]
         case dict():
