@@ -63,32 +63,35 @@ def _batches(replica: Replica, request: Pull, announced: Frontier) -> Iterator[A
 
 
 def _manifests(replica: Replica, request: GetManifests) -> Iterator[Answer]:
+    """Each is looked up once, however often it is named, and read only where it fits."""
     sizes: list[int] = []
     parts: list[Data] = []
     room = PAYLOAD_BYTES_MAX
-    for root in request.roots:
-        packed = _packed(replica, root)
-        if packed is None:
-            sizes.append(_NOT_HELD)
-        elif len(packed) > room:
-            sizes.append(_BY_ITSELF)
-        else:
-            sizes.append(len(packed))
-            parts.append(packed)
-            room -= len(packed)
+    with replica.reading() as log:
+        held = HeldManifests(log.connection)
+        lengths = {root: held.length(root) for root in set(request.roots)}
+        packed: dict[bytes, bytes] = {}
+        for root in request.roots:
+            length = lengths[root]
+            if length is None:
+                sizes.append(_NOT_HELD)
+            elif length > room:
+                sizes.append(_BY_ITSELF)
+            else:
+                if root not in packed:
+                    packed[root] = held.part(root, 0, length)
+                sizes.append(length)
+                parts.append(packed[root])
+                room -= length
     yield Manifests(request.request, tuple(sizes)), parts
 
 
 def _manifest_part(replica: Replica, request: GetManifestPart) -> Iterator[Answer]:
-    packed = _packed(replica, request.root) or b""
-    part = memoryview(packed)[request.offset : request.offset + PAYLOAD_BYTES_MAX]
-    yield ManifestPart(request.request, len(packed)), [part]
-
-
-def _packed(replica: Replica, root: bytes) -> bytes | None:
     with replica.reading() as log:
-        manifest = HeldManifests(log.connection).find(root)
-    return manifest.packed if manifest is not None else None
+        held = HeldManifests(log.connection)
+        length = held.length(request.root) or 0
+        part = held.part(request.root, request.offset, PAYLOAD_BYTES_MAX) if request.offset < length else b""
+    yield ManifestPart(request.request, length), [part]
 
 
 def _blocks(replica: Replica, request: GetBlocks) -> Iterator[Answer]:

@@ -29,6 +29,17 @@ class Manifests:
         row = self._db.execute("SELECT data FROM manifests WHERE root = ?", (root,)).fetchone()
         return Manifest(row[0]) if row else None
 
+    def length(self, root: bytes) -> int | None:
+        """Bytes of the packed manifest of several blocks with this root, if it is held; it is not read."""
+        row = self._db.execute("SELECT length(data) FROM manifests WHERE root = ?", (root,)).fetchone()
+        return int(row[0]) if row else None
+
+    def part(self, root: bytes, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes of the packed manifest from ``offset``; none where it is not held."""
+        sql = "SELECT substr(data, ?, ?) FROM manifests WHERE root = ?"
+        row = self._db.execute(sql, (offset + 1, length, root)).fetchone()
+        return bytes(row[0]) if row else b""
+
     def put(self, manifest: Manifest) -> None:
         """Hold a manifest."""
         if len(manifest) > 1:
