@@ -84,7 +84,7 @@ def _item(ignore: Ignore, directory: str, found: Name) -> Seen | Unseen | Proble
     if ignore.ignored(path, found.stat is not None and found.stat.kind is FileKind.DIRECTORY):
         return None
     if (why := refusal(path)) is not None:
-        return Problem(path, f"{why}; rename it, and it is synced")
+        return Problem(path, f"{why}; rename or move it, and it is synced")
     if found.stat is None:
         return Unseen(path, Problem(path, "cannot be looked at; give this account the permission to"))
     return _seen(path, found.stat)
