@@ -58,6 +58,8 @@ class Replica:
             self.author = Author(services.identity, services.name, clock, services.now_ms, services.random)
             self._former = dict(marks)
             self._claim(marks)
+            self._mounts = _mounts(self._meta("mounts"))
+            self.files.expect_mounts(self._mounts)
             self.adopting = bool(self._meta("adopting"))
             self.left_to_adopt: set[str] = set()
             self.left_to_look_into: set[str] = set()
@@ -88,6 +90,15 @@ class Replica:
         with self.database.transaction() as connection:
             yield Log(connection, self.drive)
             self._set_meta("clock", self.author.clock.latest)
+            if (mounts := self.files.mounts) != self._mounts:
+                self._set_meta("mounts", "\0".join(sorted(mounts)).encode())
+        self._mounts = mounts
+
+    def note_mounts(self) -> None:
+        """Remember where other disks are mounted, before what is on one of them can be missed."""
+        if self.files.mounts != self._mounts:
+            with self.writing():
+                pass
 
     def reload_ignore(self) -> bool:
         """Read the ignore rules; True if they are not those followed before, be it before a restart.
@@ -173,6 +184,8 @@ class Replica:
             if was not in (None, device) or restored(marks, log):
                 start_afresh(log, drop_own=False)
                 self._set_meta("adopting", 1)
+            if was not in (None, device):
+                self._set_meta("mounts", b"")  # of the other machine
 
     def _meta(self, name: str) -> bytes | int | None:
         with self.database.read() as connection:
@@ -263,6 +276,11 @@ def drive_of(root: str) -> bytes:
         return _genesis(database).drive
     finally:
         database.close()
+
+
+def _mounts(found: bytes | int | None) -> frozenset[str]:
+    """As they are stored."""
+    return frozenset(found.decode().split("\0")) if isinstance(found, bytes) and found else frozenset()
 
 
 def _genesis(database: Database) -> Genesis:

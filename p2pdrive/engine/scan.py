@@ -86,6 +86,7 @@ class Scan:
         while entry is not None:
             self._miss(entry)
             entry = next(entries, None)
+        self._replica.note_mounts()
         yield changed
 
     def _entries(self) -> Iterator[Entry]:

@@ -122,6 +122,16 @@ class Files(Protocol):
     """One drive's folder. See the module's docstring for the errors."""
 
     # --- looking ---------------------------------------------------------------------------------
+    @property
+    def mounts(self) -> frozenset[str]:
+        """The directories that another disk was seen mounted at, and that were not seen to be removed since.
+
+        While such a disk is away, what is in that directory is Unreadable or NotWritable, and not missing.
+        """
+
+    def expect_mounts(self, known: Iterable[str]) -> None:
+        """``known`` was ``mounts`` in an earlier run."""
+
     def root_present(self) -> bool:
         """Whether the root's path still leads to the folder that was opened, its ``.p2pdrive`` inside."""
 

@@ -16,6 +16,7 @@ from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, 
 from p2pdrive.folder.faults import failures, fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
+from p2pdrive.folder.mounts import Mounts
 from p2pdrive.folder.place import Place, carry, look, stat_of
 from p2pdrive.folder.safe_write import IN_USE, SafeWrite, move_in_two_steps
 from p2pdrive.folder.syscalls import REACH, SystemCalls
@@ -48,8 +49,18 @@ class LocalFiles:
         self._finished: dict[str, Stat] = {}  # temporaries that wait for their names
         self._gap = Lock()
         self._safe = SafeWrite(self._calls, self._temporary, self._gap)
+        self._mounts = Mounts(self._root, self.root_present, self._calls)
 
     # --- looking ---------------------------------------------------------------------------------
+    @property
+    def mounts(self) -> frozenset[str]:
+        """See ``Files``."""
+        return self._mounts.known
+
+    def expect_mounts(self, known: Iterable[str]) -> None:
+        """See ``Files``."""
+        self._mounts.expect(known)
+
     def root_present(self) -> bool:
         """See ``Files``."""
         try:
@@ -91,10 +102,12 @@ class LocalFiles:
     def list(self, path: str) -> Sequence[Name]:
         """See ``Files``."""
         with self._guard_directory(path, Unreadable):
-            directory = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
+            directory = self._open(path, _DIRECTORY)
             try:
-                with os.scandir(directory) as entries:
-                    names = [found for entry in entries if (found := _name(entry, directory)) is not None]
+                with os.scandir(directory) as found:
+                    entries = list(found)
+                names = [name for entry in entries if (name := _name(entry, directory)) is not None]
+                self._mounts.listed(path, directory, entries)
             finally:
                 os.close(directory)
             if not path and not self.root_present():  # what is still held open may be empty by now
@@ -104,7 +117,7 @@ class LocalFiles:
     def open(self, path: str) -> LocalReadHandle:
         """See ``Files``."""
         with self._guard(path, Unreadable):
-            return LocalReadHandle(self._calls.open_beneath(self._root, path, _READ), path)
+            return LocalReadHandle(self._open(path, _READ), path)
 
     def free_bytes(self) -> int:
         """See ``Files``."""
@@ -178,6 +191,7 @@ class LocalFiles:
     def remove_directory(self, path: str) -> bool:
         """See ``Files``."""
         with self._guard(path, NotWritable), self._parent(path) as place:
+            self._mounts.check(path)
             try:
                 os.rmdir(place.name, dir_fd=place.directory)
             except FileNotFoundError:
@@ -203,7 +217,7 @@ class LocalFiles:
     def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
         """See ``Files``."""
         with self._guard(path, NotWritable):
-            fd = self._calls.open_beneath(self._root, path, _READ)
+            fd = self._open(path, _READ)
             with LocalReadHandle(fd, path) as handle:
                 leased = self._calls.lease(fd)
                 if handle.stat() != expected:
@@ -270,7 +284,7 @@ class LocalFiles:
         try:
             with self._guard_directory(path, NotWritable):
                 try:
-                    fd = self._calls.open_beneath(self._root, path or ".", _DIRECTORY)
+                    fd = self._open(path, _DIRECTORY)
                 except PermissionError:  # it may be entered, and not listed
                     self.sync_all()
                     return
@@ -302,7 +316,10 @@ class LocalFiles:
             return stat_of(os.fstat(self._root))
         try:
             with self._parent(path) as place:
-                return look(place)
+                found = look(place)
+                if found is not None and found.kind is FileKind.DIRECTORY:
+                    self._mounts.look(path, place)
+                return found
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
                 return None
@@ -318,9 +335,23 @@ class LocalFiles:
                 return dict.fromkeys(inside)
             return {}
 
+    def _open(self, path: str, flags: int) -> int:
+        """Open beneath the root, through no symlink, on no disk but the one that it should be on."""
+        try:
+            fd = self._calls.open_beneath(self._root, path or ".", flags)
+        except OSError:
+            self._mounts.check(path)
+            raise
+        try:
+            self._mounts.check(path, fd)
+        except OSError:
+            os.close(fd)
+            raise
+        return fd
+
     def _parent(self, path: str) -> "_Parent":
-        """The place of ``path``, its parent opened beneath the root, through no symlink."""
-        return _Parent(self._calls, self._root, path)
+        """The place of ``path``, its parent opened like that."""
+        return _Parent(self._open, self._root, path)
 
     def _guard(self, path: str, access: type[Unreadable | NotWritable]) -> "_Guard":
         """Refuse paths that no drive has; errors of the system become ours."""
@@ -347,10 +378,10 @@ class LocalFiles:
 class _Parent:
     """What ``LocalFiles._parent`` opens. Classes, since generators would cost some 2 us more a call."""
 
-    __slots__ = ("_calls", "_fd", "_path", "_root")
+    __slots__ = ("_fd", "_open", "_path", "_root")
 
-    def __init__(self, calls: SystemCalls, root: int, path: str) -> None:
-        self._calls = calls
+    def __init__(self, opened: Callable[[str, int], int], root: int, path: str) -> None:
+        self._open = opened
         self._root = root
         self._path = path
         self._fd = root
@@ -358,7 +389,7 @@ class _Parent:
     def __enter__(self) -> Place:
         directory, _, name = self._path.rpartition("/")
         if directory:
-            self._fd = self._calls.open_beneath(self._root, directory, REACH)
+            self._fd = self._open(directory, REACH)
         return Place(self._fd, name)
 
     def __exit__(

@@ -39,6 +39,14 @@ class SimulatedFiles:
         self._safe = SafeSteps(opened, self._numbers)
 
     # --- looking ---------------------------------------------------------------------------------
+    @property
+    def mounts(self) -> frozenset[str]:
+        """See ``Files``. There is one disk."""
+        return frozenset()
+
+    def expect_mounts(self, known: Iterable[str]) -> None:
+        """See ``Files``."""
+
     def root_present(self) -> bool:
         """See ``Files``."""
         self._opened.step("root_present", "")

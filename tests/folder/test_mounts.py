@@ -83,6 +83,82 @@ print("done")
 """
 
 
+AWAY = """
+import os
+import subprocess
+import sys
+from pathlib import Path
+from p2pdrive.errors import NotWritable, Unreadable
+from p2pdrive.folder.ignore import Ignore
+from p2pdrive.folder.local import LocalFiles
+from p2pdrive.folder.scan import Seen, Unseen, walk
+from p2pdrive.folder.syscalls import SystemCalls
+
+root = Path(sys.argv[1])
+
+def refused(error, act, *arguments):
+    try:
+        act(*arguments)
+    except error as found:
+        assert "disk that was mounted at mount is not there" in str(found), found
+    else:
+        raise AssertionError(act)
+
+for learn in (lambda files: files.list(""), lambda files: files.stat("mount")):
+    for calls in (SystemCalls.detect(), SystemCalls.portable()):
+        (root / "mount/d").mkdir()
+        (root / "mount/d/f").write_bytes(b"f")
+        (root / "mount/f").write_bytes(b"f")
+        (root / "out").write_bytes(b"out")
+        (root / "plain").mkdir(exist_ok=True)
+        earlier = LocalFiles(root, calls)
+        assert earlier.mounts == set()
+        learn(earlier)
+        assert earlier.mounts == {"mount"}
+        files = LocalFiles(root, calls)
+        files.expect_mounts(earlier.mounts)
+        there = files.stats(["mount/f", "mount/d/f", "out"])
+        assert None not in there.values() and files.stat("mount/gone") is None
+        subprocess.run(["umount", root / "mount"], check=True)
+        (root / "mount/below").write_bytes(b"below")
+        with files.open_temporary("t", 1):
+            pass
+        for path in ("mount/f", "mount/d/f", "mount/gone", "mount/below"):
+            refused(Unreadable, files.stat, path)
+            refused(Unreadable, files.open, path)
+            refused(NotWritable, files.publish, "t", path, None)
+            refused(NotWritable, files.move, "out", path, there["out"])
+            refused(NotWritable, files.set_metadata, path, 0, False, there["out"])
+            refused(NotWritable, files.make_directory, path)
+            refused(NotWritable, files.remove_directory, path)
+            assert "disk" in str(files.sync_files([path])[path])
+            assert "disk" in str(files.sync_directories([path])[path])
+        (root / "mount/below").unlink()
+        refused(NotWritable, files.remove_directory, "mount")
+        assert files.stats([*there, "gone", "plain"]).keys() == {"out", "gone", "plain"}
+        found = {item.path: type(item) for item in walk(files, Ignore())}
+        assert found == {"mount": Unseen, "out": Seen, "plain": Seen}, found
+        assert list((root / "mount").iterdir()) == []
+
+        subprocess.run(["mount", "-t", "tmpfs", "none", root / "mount"], check=True)
+        assert files.stats(["mount/f"]) == {"mount/f": None}
+        files.publish("t", "mount/f", None)
+        assert files.mounts == {"mount"}
+
+        subprocess.run(["umount", root / "mount"], check=True)
+        (root / "mount").rename(root / "away")
+        if learn(files) is None:
+            assert files.stats(["mount/d/f"]) == {"mount/d/f": None}
+        assert files.mounts == set()
+        (root / "away").rename(root / "mount")
+        assert files.stat("mount/f") is None and files.list("mount") == []
+        subprocess.run(["mount", "-t", "tmpfs", "none", root / "mount"], check=True)
+        earlier.close()
+        files.close()
+print("done")
+"""
+
+
 def run_with_mount(root: Path, script: str, options: str) -> None:
     (root / "mount").mkdir()
     unshare = ["unshare", "--user", "--map-root-user", "--mount"]
@@ -109,3 +185,7 @@ def test_files_are_written_moved_and_removed_across_a_mount_point(root: Path) ->
 
 def test_full_disk_is_told_and_leaves_everything_as_it_was(root: Path) -> None:
     run_with_mount(root, FULL, "size=1m")
+
+
+def test_disk_in_the_folder_that_goes_away_takes_nothing_with_it(root: Path) -> None:
+    run_with_mount(root, AWAY, "size=1m")
