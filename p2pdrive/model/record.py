@@ -63,9 +63,12 @@ class Content:
         return self.kind is not Kind.DELETED
 
     @property
-    def identity(self) -> tuple[Kind, bytes, int, str]:
-        """Equal for contents that a person would call the same; times and the exec bit are not in it."""
-        return (self.kind, self.root, self.blocks, self.target)
+    def identity(self) -> tuple[Kind, bytes, int, int, str]:
+        """Equal for contents that a person would call the same; times and the exec bit are not in it.
+
+        The size is in it, as a record may say another than its hash has.
+        """
+        return (self.kind, self.root, self.blocks, self.size, self.target)
 
 
 DELETED = Content(Kind.DELETED)

@@ -38,10 +38,6 @@ class Fetching:
         """Whether any peer has been asked for something that has not come."""
         return any(self._asked.values())
 
-    def length(self, block: bytes) -> int:
-        """Bytes of a block that has not come."""
-        return self._lengths[block]
-
     def knows(self, peer: Peer) -> bool:
         """Whether ``peer`` can be asked."""
         return peer in self._asked

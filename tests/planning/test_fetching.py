@@ -163,8 +163,3 @@ def test_peer_that_both_lacks_and_delivers_a_block_is_taken_at_its_delivery() ->
 
 def test_nothing_wanted_is_done_at_once() -> None:
     assert Fetching([]).done
-
-
-def test_length_of_a_block_is_known_until_it_comes() -> None:
-    fetching = fetching_of(1, 77)
-    assert fetching.length(block(0)) == 77
