@@ -6,7 +6,7 @@ import trio
 from p2pdrive.engine.show import Shower
 from p2pdrive.engine.tasks import Task
 from p2pdrive.lab.evidence import files_in
-from p2pdrive.lab.machine import Ambush
+from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from tests.lab.deeds import (
@@ -128,20 +128,26 @@ def test_file_that_a_person_deletes_before_it_got_its_mode_or_time_stays_deleted
     run_simulated(lambda: within_world(1, story), 1)
 
 
+async def edited_by_both(world: World, path: str) -> tuple[Machine, Machine]:
+    """Anna and berta, in conflict about ``path``; anna's version is shown there."""
+    anna, berta = await two_that_share(world)
+    write(anna, path, b"first")
+    await world.converge()
+    world.network.block(WAYS)
+    write(berta, path, b"by berta")
+    await trio.sleep(5)
+    write(anna, path, b"by anna")
+    await trio.sleep(5)
+    world.network.unblock(WAYS)
+    await world.converge()
+    return anna, berta
+
+
 @pytest.mark.parametrize("down", [False, True])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_directory_is_renamed_with_a_conflict_in_it(seed: int, down: bool) -> None:
     async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        write(anna, "d/f", b"first")
-        await world.converge()
-        world.network.block(WAYS)
-        write(berta, "d/f", b"by berta")
-        await trio.sleep(5)
-        write(anna, "d/f", b"by anna")
-        await trio.sleep(5)
-        world.network.unblock(WAYS)
-        await world.converge()
+        anna, berta = await edited_by_both(world, "d/f")
         await trio.sleep(4000)  # an hourly scan: entries are old enough for a rename to be known
         if down:
             await anna.stop()
@@ -158,20 +164,12 @@ def test_directory_is_renamed_with_a_conflict_in_it(seed: int, down: bool) -> No
 @pytest.mark.parametrize("name", ["anna", "berta"])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_file_in_conflict_is_moved_elsewhere_with_its_copy(seed: int, name: str) -> None:
-    """mv report* archive/"""
+    """As by ``mv f* archive/``; the loser was back at the old place."""
 
     async def story(world: World) -> None:
-        anna, berta = await two_that_share(world)
-        write(anna, "f", b"first")
+        anna, berta = await edited_by_both(world, "f")
         anna.disk.make_directory("archive")
         world.oracle.made_directory("anna", "archive")
-        await world.converge()
-        world.network.block(WAYS)
-        write(berta, "f", b"by berta")
-        await trio.sleep(5)
-        write(anna, "f", b"by anna")
-        await trio.sleep(5)
-        world.network.unblock(WAYS)
         await world.converge()
         await trio.sleep(5)
         (copy,) = anna.disk.tree().keys() - {"f", "archive"}
