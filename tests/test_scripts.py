@@ -46,6 +46,8 @@ def test_mutants_are_listed() -> None:
 def test_interrupted_mutants_leave_nothing_behind(
     tmp_path: Path, number: signal.Signals, background: bool
 ) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("it is ignored here, as under nohup")
     ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"] if background else []
     running = subprocess.Popen(
         [*ignoring, *MUTANTS, "--only", "a fork of a log"],

@@ -177,8 +177,9 @@ class Machine:
             self.process.stop()
 
     def kill(self, silent: bool = False) -> None:
-        """As by SIGKILL: nothing more is done, and the kernel closes its streams (unless ``silent``)."""
-        if self.process is not None and self.alive:
+        """As by SIGKILL: nothing more is done, and the kernel closes its streams (unless ``silent``). A node
+        that is about to end by itself is killed too."""
+        if self.process is not None and not (self.process.dead or self.process.over.is_set()):
             self.process.kill()
             self.disk.kill()
             self.world.oracle.killed(self.name)

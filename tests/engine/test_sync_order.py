@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from p2pdrive.errors import NotWritable
+from p2pdrive.errors import NotWritable, WorldError
 from p2pdrive.folder.files import Stat
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.limits import SYNC_EACH_MAX
@@ -43,10 +43,11 @@ class Watched(LocalFiles):
             raise NotWritable(f"{name}: its time cannot be set")
         return super().finish_temporary(name, mtime_ns, executable)
 
-    def sync_temporaries(self, names: Iterable[str]) -> None:
+    def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
         names = list(names)
-        super().sync_temporaries(names)
+        unsynced = super().sync_temporaries(names)
         self._diary.durable.update({name: state(self._temporaries / name) for name in names})
+        return unsynced
 
     def publish(self, name: str, path: str, expected: Any) -> Any:
         before = state(self._temporaries / name)

@@ -206,3 +206,25 @@ def test_power_cut_after_what_was_to_be_shown_failed_undoes_nothing_that_was_not
         assert anna.disk.tree() == berta.disk.tree()
 
     run_simulated(lambda: within_world(seed, story), seed)
+
+
+def test_power_cut_while_a_node_is_about_to_end_kills_it() -> None:
+    """Seed 3399542016: what was left of its work passed for a failure."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+
+        def end(_: str) -> None:
+            berta.begin_to_stop()
+            berta.power_loss()
+
+        berta.ambushes.append(Ambush("before", "stat", 0, end))
+        write(berta, "f", b"f")
+        await trio.sleep(10)
+        assert not berta.ambushes
+        assert not berta.alive
+        await berta.start()
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+
+    run_simulated(lambda: within_world(1, story), 1)
