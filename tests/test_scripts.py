@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,3 +100,27 @@ def test_the_help_of_a_soak_says_what_it_does() -> None:
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout.startswith("Usage: scripts/soak MINUTES")
     assert told.stdout.endswith("Ends with 1 if any failed.\n")
+
+
+def test_both_rounds_of_the_lab_are_run_where_the_first_has_no_time_to_end() -> None:
+    """What ran as the second was no program: it said nothing, and so found nothing."""
+    loader = SourceFileLoader("mutants", str(SCRIPTS / "mutants"))
+    spec = spec_from_loader(loader.name, loader)
+    assert spec is not None
+    mutants: Any = module_from_spec(spec)
+    loader.exec_module(mutants)
+    asked: list[list[str]] = []
+
+    class Hurried(mutants.Copy):  # type: ignore[misc]
+        def __init__(self) -> None:
+            pass
+
+        def _run(self, arguments: list[str], seconds: float, until: str | None = None) -> object:
+            asked.append(arguments)
+            return mutants.Ended(130, "seed 5: kept all promises", by_itself=False)
+
+    heard = Hurried().lab("5..12", 1)
+    assert not heard.objection
+    assert heard.unfinished == "lab: only 1 of the seeds 5..12 and 1 of the seeds 1..8"
+    assert [arguments[:2] for arguments in asked] == [asked[0][:2]] * 2
+    assert asked[1][-2:] == ["--faults", "kill,power loss,sleep"]
