@@ -359,7 +359,8 @@ class Oracle:
         """A person put it there. In a folder that is taken as it is, an older version is just that; under a
         copy's name also one of the file that the copy is of."""
         before = [self.places.get((at, data), Place()).arrivals for at in {path, original_of(path) or path}]
-        if machine in self.adopting and any(before):
+        joins_later = self.world is not None and self._machine(machine).home.drive is None
+        if (machine in self.adopting or joins_later) and any(before):
             self._forgive(data, number, "it may be an older version, brought along")
         self._arrive(path, data)
 

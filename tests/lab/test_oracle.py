@@ -390,3 +390,22 @@ def test_what_a_viewer_replaces_and_nobody_else_shows_is_replaced() -> None:
         assert standing(oracle) == {b"a", b"new"}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_older_version_in_the_folder_of_who_joins_later_need_not_stand() -> None:
+    """Seed 2187729116: others had deleted what was written there before the join."""
+
+    async def story(world: World) -> None:
+        anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
+        await world.share(anna)
+        write(anna, "f", b"one")
+        await trio.sleep(5)
+        delete(anna, "f")
+        write(berta, "f", b"one")
+        write(berta, "g", b"two")
+        await world.join(berta)
+        await world.converge()
+        assert anna.disk.tree().keys() == {"g"}
+        assert standing(world.oracle) == {b"two"}
+
+    run_simulated(lambda: within_world(1, story), 1)
