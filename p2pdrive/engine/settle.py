@@ -104,7 +104,7 @@ class Settler:
         whose copy is gone too must not get the path."""
         for copy in log.entries.views(path):
             with suppress(Changed, Unreadable):
-                if copy.path not in found:
+                if copy.path not in found and not self._is_hidden(copy.path, copy, observer, log):
                     found[copy.path] = observer.look(copy.path, copy)
 
     def _make_durable(
