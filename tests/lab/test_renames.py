@@ -9,6 +9,7 @@ from p2pdrive.lab.evidence import files_in
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
+from p2pdrive.model.paths import IGNORE_FILE
 from tests.lab.deeds import (
     WAYS,
     delete,
@@ -246,3 +247,23 @@ def test_renamed_file_that_has_two_names_by_then(then: str) -> None:
             assert anna.disk.tree().keys() == {"g", "h"}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_copy_that_the_rules_hide_is_not_dismissed_as_its_path_is_renamed(seed: int) -> None:
+    async def story(world: World) -> None:
+        anna, berta = await edited_by_both(world, "f")
+        await trio.sleep(4000)  # an hourly scan: entries are old enough for a rename to be known
+        (copy,) = anna.disk.tree().keys() - {"f"}
+        await anna.stop()
+        write(anna, IGNORE_FILE, b"*(conflict *\n")
+        anna.disk.delete(copy)
+        rename(anna, "f", "g")
+        await anna.start()
+        await trio.sleep(60)
+        loser = [record for record in versions(anna, "f") if record.content.size == len(b"by berta")]
+        later = [record for record in versions(anna, "f") if record.supersedes(loser[0])]
+        assert not later
+        assert berta.disk.exists("g")
+
+    run_simulated(lambda: within_world(seed, story), seed)
