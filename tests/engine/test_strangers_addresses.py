@@ -5,7 +5,7 @@ from trio.testing import MockClock
 
 from p2pdrive.limits import ADDRESSES_MAX, DEVICES_MAX, RELAYED_ADDRESSES_MAX, STRANGER_SECONDS
 from p2pdrive.secure.identity import Identity
-from p2pdrive.wire.messages import VERSION, Addresses, Announce, Drives, Hello, Join
+from p2pdrive.wire.messages import VERSION, Addresses, Announce, Drives, Hello, Join, Refused
 from tests.engine.hostile import Mallory
 from tests.engine.world import Machine, World
 
@@ -115,3 +115,21 @@ async def test_a_stranger_that_becomes_a_member_is_noted_then(
     await world.until(lambda: stranger.identity.device in known(anna), "the new member")
     await world.until(lambda: stranger.identity.device in known(berta), "word of it")
     assert addresses_in(berta) & set(MANY)
+
+
+async def test_a_stranger_without_a_name_is_not_let_in_and_costs_nobody_anything(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """A grant without a name is refused by all: nobody would have taken more of the log that has it."""
+    anna, berta = await pair(world)
+    stranger = Stranger(world, anna, 7)
+    await stranger.come()
+    invite = anna.invite()
+    await stranger.send(Join(stranger.tag, "", invite.prove(stranger.identity.device, ""), invite.public))
+    await world.quiet()
+    assert stranger.heard(Refused)
+    assert stranger.identity.device not in known(anna)
+    anna.write("after.txt", "life goes on")
+    anna.look()
+    await world.converge(anna, berta)
+    assert berta.files()["after.txt"] == "life goes on"
