@@ -1,7 +1,10 @@
-"""The scripts: what they say of wrong usage, and what the gate runs."""
+"""The scripts: what they say of wrong usage, and that they leave nothing behind."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
@@ -38,6 +41,50 @@ def test_what_no_mutants_can_be_tried_for_is_refused(wrong: list[str], why: str)
 
 def test_mutants_are_listed() -> None:
     assert ended(*MUTANTS, "--list", "--only", "a fork of a log").stdout == "a fork of a log is not noticed\n"
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="no system that tells what runs where")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("background", [False, True])
+def test_interrupted_mutants_leave_nothing_behind(
+    tmp_path: Path, number: signal.Signals, background: bool
+) -> None:
+    if signal.getsignal(number) is signal.SIG_IGN:
+        pytest.skip("it is ignored here, as under nohup")
+    ignoring = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"] if background else []
+    running = subprocess.Popen(
+        [*ignoring, *MUTANTS, "--only", "a fork of a log"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + SOON
+        while not living(tmp_path):
+            assert running.poll() is None and time.monotonic() < deadline
+            time.sleep(0.02)
+        running.send_signal(number)
+        out, complaint = running.communicate(timeout=SOON)
+    finally:
+        running.kill()
+        running.communicate()
+    assert running.returncode == 1
+    assert (out, complaint) == ("", "interrupted after 0 of 1 changes: 0 caught\n")
+    assert living(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def living(root: Path) -> list[str]:
+    """The processes that work below ``root``."""
+    found = []
+    for process in Path("/proc").iterdir():
+        try:
+            if process.name.isdecimal() and (process / "cwd").readlink().is_relative_to(root):
+                found.append(process.name)
+        except OSError:  # it ended meanwhile, or is another's
+            continue
+    return found
 
 
 @pytest.mark.parametrize("arguments", [[], [""], ["--nodes", "3"]])
