@@ -45,12 +45,13 @@ class SafeSteps:
 
     def publish(self, source: Place, target: Place, path: str, expected: Stat | None) -> Published:
         """See ``SafeWrite.publish``."""
-        ours = self._volume.there(*source).stat()
         if expected is None:
+            ours = self._volume.there(*source).stat()
             self._rename_new(source, target, "publish:name", path)
             return Published(self._settled(target, ours, path), None)
         spare = self._spare(path)
         self._expect_at_rest(target, expected, "publish", path)
+        ours = self._volume.there(*source).stat()
         self._rename_new(source, spare, "publish:aside", path)
         try:
             exchanged = self._exchange(spare, target, "publish:exchange", path)

@@ -215,6 +215,7 @@ paths = st.lists(st.text("ab", min_size=1, max_size=6), min_size=1, max_size=7).
 @example(["a/**/b/**/a"], "a/b/b/a", False)
 @example(["*ab*ab"], "aabab", False)
 @example(["*", "!**/a/**/b"], "a/b/b", False)
+@example(["**/*/**"], "a/a", False)
 def test_verdicts_are_those_of_plain_matching(lines: list[str], path: str, is_directory: bool) -> None:
     ignore = Ignore(lines)
     followed = [
@@ -238,6 +239,7 @@ def plainly_ignored(lines: list[str], path: str) -> bool:
 
 def itself(pattern: str) -> str:
     """pathspec looks for ``pattern`` at the start, and leaves out what is in a directory that matches."""
-    if pattern == "." or pattern.endswith("/"):
-        return f"{pattern}.*" if pattern == "." else f"{pattern}.+"
-    return pattern if pattern.startswith("^") else f".*{pattern}"
+    if pattern == ".":
+        return ".+"
+    inside = f"{pattern}.+" if pattern.endswith("/") else pattern
+    return inside if pattern.startswith("^") else f".*{inside}"

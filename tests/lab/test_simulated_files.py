@@ -282,6 +282,19 @@ def test_simulated_folder_does_what_the_real_one_does(machine: type[Pair]) -> No
     )
 
 
+@pytest.mark.parametrize("machine", [Pair, PortablePair])
+def test_publishing_what_is_not_there_is_the_same_to_both(machine: type[Pair]) -> None:
+    """The names of what was displaced afterwards were not."""
+    pair = machine()
+    try:
+        pair.begin()
+        pair.stat("a")
+        pair.publish("one", "a", False)
+        pair.remove("a")
+    finally:
+        pair.teardown()
+
+
 def test_what_cannot_be_synced_is_named_and_the_rest_is_synced() -> None:
     """As in tests/folder/test_failing_calls.py."""
     disk = Disk(Random(0), lambda: START_NS)
