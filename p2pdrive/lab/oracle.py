@@ -131,6 +131,8 @@ class Oracle:
             before = old + path[len(new) :]
             if not self._is_viewer(machine):
                 self.places.setdefault((before, data), Place()).removals.append(Removal(machine, number))
+            elif self._story(data, path).writer == machine and self._is_adopted(machine, path, data):
+                self._forgive(data, number, "a viewer brought back what its node shows there")
             self._put(machine, path, data, number)
             self._made(machine)[path] = data
             if before in unscanned:

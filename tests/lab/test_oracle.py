@@ -3,6 +3,7 @@
 from itertools import permutations
 from random import Random
 
+import pytest
 import trio
 
 from p2pdrive.lab.evidence import content_of, entries_of, original_of, readable, root_of
@@ -12,7 +13,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Removal
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Content, Kind
-from tests.lab.deeds import delete, write
+from tests.lab.deeds import delete, rename, write
 
 
 def standing(oracle: Oracle) -> set[bytes]:
@@ -150,7 +151,8 @@ def test_paths_that_rules_hid_at_any_time_are_remembered() -> None:
 # --- in a world
 
 
-def test_what_a_viewer_brings_back_that_its_node_shows_is_no_edit() -> None:
+@pytest.mark.parametrize("beside", [False, True], ids=["in place", "as editors save"])
+def test_what_a_viewer_brings_back_that_its_node_shows_is_no_edit(beside: bool) -> None:
     async def story(world: World) -> None:
         anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta", "viewer")
         await world.share(anna)
@@ -160,7 +162,13 @@ def test_what_a_viewer_brings_back_that_its_node_shows_is_no_edit() -> None:
         world.network.block([("anna", "berta"), ("berta", "anna")])
         write(anna, "f", b"two")
         write(berta, "f", b"own")
-        write(berta, "f", b"one")
+        if beside:
+            write(berta, "f.tmp", b"one")
+            rename(berta, "f", "f~")
+            rename(berta, "f.tmp", "f")
+            delete(berta, "f~")
+        else:
+            write(berta, "f", b"one")
         assert standing(world.oracle) == {b"two"}
         await world.heal()
         await world.converge()
