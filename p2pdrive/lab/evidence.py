@@ -100,6 +100,12 @@ def is_superseded(machine: Any, path: str, root: bytes) -> bool:
         )
 
 
+def is_to_adopt(machine: Any, path: str) -> bool:
+    """Whether the node will take what is there as it is: it joins later, or has not scanned it all yet."""
+    drive = machine.drive
+    return machine.home.drive is None or (drive is not None and drive.replica.is_adopting(path))
+
+
 def is_head(machine: Any, path: str, root: bytes) -> bool:
     """Whether the log has that content as a head of ``path``."""
     with reading(machine) as connection:

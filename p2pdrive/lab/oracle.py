@@ -18,6 +18,7 @@ from p2pdrive.lab.evidence import (
     ignore_of,
     is_head,
     is_superseded,
+    is_to_adopt,
     original_of,
     readable,
     root_of,
@@ -361,8 +362,9 @@ class Oracle:
         """A person put it there. In a folder that is taken as it is, an older version is just that; under a
         copy's name also one of the file that the copy is of."""
         before = [self.places.get((at, data), Place()).arrivals for at in {path, original_of(path) or path}]
-        joins_later = self.world is not None and self._machine(machine).home.drive is None
-        if (machine in self.adopting or joins_later) and any(before):
+        if any(before) and (
+            machine in self.adopting or (self.world and is_to_adopt(self._machine(machine), path))
+        ):
             self._forgive(data, number, "it may be an older version, brought along")
         self._arrive(path, data)
 

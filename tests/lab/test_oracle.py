@@ -13,7 +13,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Removal
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Content, Kind
-from tests.lab.deeds import delete, rename, write
+from tests.lab.deeds import delete, rename, until, write
 
 
 def standing(oracle: Oracle) -> set[bytes]:
@@ -400,8 +400,9 @@ def test_what_a_viewer_replaces_and_nobody_else_shows_is_replaced() -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
-def test_older_version_in_the_folder_of_who_joins_later_need_not_stand() -> None:
-    """Seed 2187729116: others had deleted what was written there before the join."""
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before it joins", "while it adopts its folder"])
+def test_older_version_in_the_folder_of_who_joins_need_not_stand(meanwhile: bool) -> None:
+    """Seeds 2187729116 and 266272593: others had deleted what was written there."""
 
     async def story(world: World) -> None:
         anna, berta = world.add_machine("anna", "admin"), world.add_machine("berta")
@@ -409,9 +410,14 @@ def test_older_version_in_the_folder_of_who_joins_later_need_not_stand() -> None
         write(anna, "f", b"one")
         await trio.sleep(5)
         delete(anna, "f")
-        write(berta, "f", b"one")
-        write(berta, "g", b"two")
-        await world.join(berta)
+        async with trio.open_nursery() as nursery:
+            if meanwhile:
+                nursery.start_soon(world.join, berta)
+                await until(lambda: berta.drive is not None and berta.drive.replica.adopting)
+            write(berta, "f", b"one")
+            write(berta, "g", b"two")
+            if not meanwhile:
+                await world.join(berta)
         await world.converge()
         assert anna.disk.tree().keys() == {"g"}
         assert standing(world.oracle) == {b"two"}
