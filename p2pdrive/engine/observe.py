@@ -136,29 +136,35 @@ class Observer:
             raise Unreadable(OTHER)
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
-        if entry is None:
-            moved = self._moved_from(path, stat)
-            if moved is not None:
-                content = replace(moved.content, executable=stat.executable)
-                return Observed(path, content, stat, None, moved)
+        origin = self._origin(path, stat) if entry is None else None
+        if origin is not None and tells_edits(stat, origin.checked_ns):
+            content = replace(origin.content, executable=stat.executable)
+            return self._follow(origin, Observed(path, content, stat))
         if stat.size > FILE_BYTES_MAX:
             raise Unreadable(_TOO_LARGE)
         self._wait_until_quiet(path, stat)
-        return self._read(path, stat)
+        seen = self._read(path, stat)
+        if origin is not None and seen.content.identity == origin.content.identity:
+            return self._follow(origin, seen)
+        return seen
 
     def _stat(self, path: str) -> Stat | None:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)
 
-    def _moved_from(self, path: str, stat: Stat) -> Entry | None:
-        """The entry whose very file this is, if nothing is at its old path any more."""
+    def _origin(self, path: str, stat: Stat) -> Entry | None:
+        """The entry whose very file this is, if nothing is at its old path any more; its bytes may differ
+        where times do not tell edits."""
         for entry in self._origins.get(stat.inode, ()):
             if (entry.content.size, entry.content.mtime_ns) != (stat.size, stat.mtime_ns):
                 continue
-            another = entry.path != path and entry.view is None and tells_edits(stat, entry.checked_ns)
-            if another and entry.id not in self._followed and self._stat(entry.path) is None:
-                self._followed.add(entry.id)
+            another = entry.path != path and entry.view is None and entry.id not in self._followed
+            if another and self._stat(entry.path) is None:
                 return entry
         return None
+
+    def _follow(self, origin: Entry, seen: Observed) -> Observed:
+        self._followed.add(origin.id)
+        return seen._replace(moved=origin)
 
     def _wait_until_quiet(self, path: str, stat: Stat) -> None:
         """A large file that is being written is hashed once, at the end; and nobody is to follow half of the

@@ -14,7 +14,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
-from tests.lab.deeds import delete, two_that_share, until, write
+from tests.lab.deeds import delete, rename, two_that_share, until, write
 
 
 async def pair(world: World, grain_ns: int = 1) -> tuple[Machine, Machine]:
@@ -279,5 +279,26 @@ def test_second_edit_of_the_same_size_within_one_tick_is_seen_where_syncing_take
         await trio.sleep(4000)
         assert times[0] == times[1]
         assert berta.disk.read("f") == b"two"
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as it was", "edited within that tick"])
+def test_file_that_is_renamed_right_after_it_was_read_is_known_by_what_it_says(edited: bool) -> None:
+    """Its time does not tell whether it was edited since."""
+
+    async def story(world: World) -> None:
+        anna, berta = await pair(world, 2 * 10**9)
+        write(anna, "f", b"one")
+        await until(lambda: versions(anna, "f"))
+        if edited:
+            write(anna, "f", b"two")
+        rename(anna, "f", "g")
+        await world.converge()
+        assert anna.drive is not None
+        with anna.drive.replica.reading() as log:
+            (record,) = log.registers.versions("g")
+        assert record.moved_from == ("" if edited else "f")
+        assert berta.disk.read("g") == (b"two" if edited else b"one")
 
     run_simulated(lambda: within_world(1, story), 1)
