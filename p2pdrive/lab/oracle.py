@@ -316,13 +316,14 @@ class Oracle:
         return any(self.took_away(machine, path) for machine in self.gone)
 
     def was_going(self, machine: str, path: str) -> bool:
-        """Whether it came to ``path`` with its directory, and was deleted elsewhere under its earlier name.
+        """Whether it came to ``path`` with its directory, and under its earlier name was deleted elsewhere, or
+        was the copy of a file that was deleted, and is that file now.
 
         The node may have been about to remove it when the directory was renamed under its hands.
         """
-        origin = self.origins.get((machine, path))
-        others = self.gone.keys() - {machine}
-        return origin is not None and any(self.took_away(other, origin) for other in others)
+        origin = self.origins.get((machine, path), "")
+        elsewhere = any(self.took_away(other, origin) for other in self.gone.keys() - {machine})
+        return elsewhere or self.anyone_took_away(original_of(origin))
 
     def may_have_moved(self, machine: str, path: str) -> bool:
         """Whether a person renamed a directory above it: what the node did in there at that moment, it did at

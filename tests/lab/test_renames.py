@@ -5,6 +5,8 @@ import trio
 
 from p2pdrive.engine.show import Shower
 from p2pdrive.engine.tasks import Task
+from p2pdrive.lab.checkers.books import Books
+from p2pdrive.lab.checkers.deletes import NoSpuriousDelete
 from p2pdrive.lab.evidence import files_in
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
@@ -182,6 +184,23 @@ def test_file_in_conflict_is_moved_elsewhere_with_its_copy(seed: int, name: str)
         assert files_in(anna.disk.tree()) == {"archive/f": b"by anna", f"archive/{copy}": b"by berta"}
 
     run_simulated(lambda: within_world(seed, story), seed)
+
+
+def test_directory_is_renamed_just_as_the_copy_in_it_becomes_the_file_again() -> None:
+    """Seed 3380711468: the lab asked where the copy is that came along with the directory."""
+
+    async def story(world: World) -> None:
+        anna, berta = await edited_by_both(world, "d/f")
+        await trio.sleep(5)
+        anna.ambushes.append(Ambush("before", "remove:take", 0, lambda _: rename(anna, "d", "e")))
+        delete(anna, "d/f")
+        await world.converge()
+        assert not anna.ambushes
+        assert anna.disk.tree() == berta.disk.tree()
+        assert files_in(anna.disk.tree()) == {"e/f": b"by berta"}
+        NoSpuriousDelete(Books()).after(world)
+
+    run_simulated(lambda: within_world(1, story), 1)
 
 
 @pytest.mark.parametrize("keeps_ctime", [False, True])
