@@ -316,8 +316,8 @@ class Oracle:
         return any(self.took_away(machine, path) for machine in self.gone)
 
     def was_going(self, machine: str, path: str) -> bool:
-        """Whether it came to ``path`` with its directory, and under its earlier name was deleted elsewhere, or
-        was the copy of a file that was deleted, and is that file now.
+        """Whether it came to ``path`` with its directory, and under its earlier name was deleted elsewhere,
+        or was the copy of a file that was deleted, and is that file now.
 
         The node may have been about to remove it when the directory was renamed under its hands.
         """
