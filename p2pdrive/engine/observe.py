@@ -1,6 +1,7 @@
 """Looking at one path of the folder: what it is now, hashed only where it may have changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -136,35 +137,44 @@ class Observer:
             raise Unreadable(OTHER)
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
-        origin = self._origin(path, stat) if entry is None else None
-        if origin is not None and tells_edits(stat, origin.checked_ns):
-            content = replace(origin.content, executable=stat.executable)
-            return self._follow(origin, Observed(path, content, stat))
+        if entry is None and (moved := self._moved_from(path, stat)) is not None:
+            content = replace(moved.content, executable=stat.executable)
+            return Observed(path, content, stat, None, moved)
         if stat.size > FILE_BYTES_MAX:
             raise Unreadable(_TOO_LARGE)
         self._wait_until_quiet(path, stat)
         seen = self._read(path, stat)
-        if origin is not None and seen.content.identity == origin.content.identity:
-            return self._follow(origin, seen)
-        return seen
+        return seen._replace(moved=self._read_from(seen)) if entry is None else seen
 
     def _stat(self, path: str) -> Stat | None:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)
 
-    def _origin(self, path: str, stat: Stat) -> Entry | None:
-        """The entry whose very file this is, if nothing is at its old path any more; its bytes may differ
-        where times do not tell edits."""
-        for entry in self._origins.get(stat.inode, ()):
-            if (entry.content.size, entry.content.mtime_ns) != (stat.size, stat.mtime_ns):
-                continue
-            another = entry.path != path and entry.view is None and entry.id not in self._followed
-            if another and self._stat(entry.path) is None:
+    def _moved_from(self, path: str, stat: Stat) -> Entry | None:
+        """The entry whose very file this is, if nothing is at its old path any more."""
+        for entry in self._origins_of(path, stat):
+            if tells_edits(stat, entry.checked_ns) and self._stat(entry.path) is None:
+                self._followed.add(entry.id)
                 return entry
         return None
 
-    def _follow(self, origin: Entry, seen: Observed) -> Observed:
-        self._followed.add(origin.id)
-        return seen._replace(moved=origin)
+    def _read_from(self, seen: Observed) -> Entry | None:
+        """The same of a file whose times did not tell: its bytes do. While they were read, its old path may
+        have been taken, and where nobody may look it counts as new."""
+        assert seen.stat is not None
+        for entry in self._origins_of(seen.path, seen.stat):
+            if entry.content.identity != seen.content.identity:
+                continue
+            with suppress(Unreadable):
+                if self._replica.files.stat(entry.path) is None:
+                    self._followed.add(entry.id)
+                    return entry
+        return None
+
+    def _origins_of(self, path: str, stat: Stat) -> Iterator[Entry]:
+        for entry in self._origins.get(stat.inode, ()):
+            same = (entry.content.size, entry.content.mtime_ns) == (stat.size, stat.mtime_ns)
+            if same and entry.path != path and entry.view is None and entry.id not in self._followed:
+                yield entry
 
     def _wait_until_quiet(self, path: str, stat: Stat) -> None:
         """A large file that is being written is hashed once, at the end; and nobody is to follow half of the

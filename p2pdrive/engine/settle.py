@@ -48,6 +48,7 @@ class Settler:
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
+            observed = _followed(log, observed, settled)
             ledger = Ledger(self._replica, log, pen, observed)
             may_write = log.membership.may_write(self._replica.services.identity.device)
             run = _Run(self._replica, ledger, may_write, settled, self._may_publish)
@@ -177,6 +178,21 @@ class Settler:
                 found[directory] = seen
             else:
                 observer.known_directories.add(directory)  # to be made with what is to be in it
+
+
+def _followed(log: Log, observed: Sequence[Observed], settled: Settled) -> list[Observed]:
+    """Without the files that were noted under another name since they were looked at: a rename that we
+    carried out, which a person's followed. They and that name are looked at again."""
+    origins = log.entries.get_many(seen.moved.path for seen in observed if seen.moved is not None)
+    stale: set[str] = set()
+    for seen in observed:
+        if seen.moved is None:
+            continue
+        origin = origins.get(seen.moved.path)
+        if origin is None or origin.id != seen.moved.id:
+            stale |= {seen.path, seen.moved.path}
+    settled.again += sorted(stale)
+    return [seen for seen in observed if seen.path not in stale]
 
 
 def _marked(tasks: list[Task], marks: Mapping[str, int]) -> list[Task]:
@@ -354,7 +370,8 @@ def _not_durable(
 ) -> WorldError | None:
     """Why what was seen may not be durable; ``names`` are directories whose names may not be."""
     why = contents.get(seen.path)
-    if isinstance(why, Changed | Unreadable) and seen.moved is not None and _is_there(files, seen):
+    unread = seen.moved is not None and seen.manifest is None
+    if isinstance(why, Changed | Unreadable) and unread and _is_there(files, seen):
         why = None
     there = names.get(paths.parent(seen.path))
     left = names.get(paths.parent(seen.moved.path)) if seen.moved is not None else None
