@@ -8,6 +8,7 @@ import pytest
 import trio
 from blake3 import blake3
 
+from p2pdrive.lab.evidence import files_in
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.network import Quality
 from p2pdrive.lab.scheduler import run_simulated
@@ -15,6 +16,8 @@ from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
 from tests.lab.deeds import delete, rename, two_that_share, until, write
+
+COARSE_NS = 2 * 10**9
 
 
 async def pair(world: World, grain_ns: int = 1) -> tuple[Machine, Machine]:
@@ -62,7 +65,7 @@ def test_file_that_is_read_while_a_program_writes_it_is_published_when_it_is_who
 
 def test_second_edit_of_the_same_size_within_one_tick_of_a_coarse_clock_is_seen() -> None:
     async def story(world: World) -> None:
-        anna, berta = await pair(world, 2 * 10**9)
+        anna, berta = await pair(world, COARSE_NS)
         await trio.sleep(2.1 - world.now_ns() / 1e9 % 2)  # just after a tick
         anna.disk.write("f", b"one")
         await trio.sleep(1)
@@ -288,7 +291,7 @@ def test_file_that_is_renamed_right_after_it_was_read_is_known_by_what_it_says(e
     """Its time does not tell whether it was edited since."""
 
     async def story(world: World) -> None:
-        anna, berta = await pair(world, 2 * 10**9)
+        anna, berta = await pair(world, COARSE_NS)
         write(anna, "f", b"one")
         await until(lambda: versions(anna, "f"))
         if edited:
@@ -300,5 +303,62 @@ def test_file_that_is_renamed_right_after_it_was_read_is_known_by_what_it_says(e
             (record,) = log.registers.versions("g")
         assert record.moved_from == ("" if edited else "f")
         assert berta.disk.read("g") == (b"two" if edited else b"one")
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+async def soon_renamed(world: World, path: str) -> tuple[Machine, Machine]:
+    """Anna, whose coarse clock cannot tell an edit of ``path`` since it was read, and berta."""
+    anna, berta = await pair(world, COARSE_NS)
+    await trio.sleep(2.1 - world.now_ns() / 1e9 % 2)
+    if "/" in path:
+        anna.disk.make_directory("d")
+        world.oracle.made_directory("anna", "d")
+    write(anna, path, b"one")
+    await until(lambda: versions(anna, path))
+    return anna, berta
+
+
+def test_new_file_takes_the_old_name_while_the_renamed_one_is_read() -> None:
+    """As editors save: the old name is not deleted in between."""
+
+    async def story(world: World) -> None:
+        anna, berta = await soon_renamed(world, "f")
+        rename(anna, "f", "f~")
+        anna.ambushes.append(Ambush("before", "readinto", 0, lambda _: write(anna, "f", b"second")))
+        await world.converge()
+        assert not anna.ambushes
+        assert versions(anna, "f") == {root(b"one"), root(b"second")}  # and no deletion, whose root is empty
+        assert files_in(berta.disk.tree()) == {"f": b"second", "f~": b"one"}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_renamed_file_whose_old_directory_nobody_may_read_is_published_as_new() -> None:
+    async def story(world: World) -> None:
+        anna, berta = await soon_renamed(world, "d/f")
+        rename(anna, "d/f", "g")
+        anna.forbid("d", reading=True)
+        await until(lambda: berta.disk.exists("g"))
+        assert berta.disk.read("g") == b"one"
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_renamed_file_that_was_read_and_cannot_be_synced_waits() -> None:
+    """It may have been written anew, with the same bytes."""
+
+    async def story(world: World) -> None:
+        anna, _ = await soon_renamed(world, "f")
+        write(anna, "f", b"one")
+        rename(anna, "f", "g")
+        forbid = Ambush("before", "sync_files", 0, lambda _: anna.forbid("g", reading=True))
+        anna.ambushes.append(forbid)
+        await trio.sleep(30)
+        assert not anna.ambushes
+        assert not versions(anna, "g")
+        anna.permit_all()
+        await world.converge()
+        assert versions(anna, "g") == {root(b"one")}
 
     run_simulated(lambda: within_world(1, story), 1)

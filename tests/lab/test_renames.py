@@ -1,10 +1,14 @@
 """Renames that others made, carried out here."""
 
+from typing import Any
+
 import pytest
 import trio
 
+from p2pdrive.engine.observe import Observed, Observer
+from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower
-from p2pdrive.engine.tasks import Task
+from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.lab.checkers.books import Books
 from p2pdrive.lab.checkers.deletes import NoSpuriousDelete
 from p2pdrive.lab.evidence import files_in
@@ -286,3 +290,54 @@ def test_copy_that_the_rules_hide_is_not_dismissed_as_its_path_is_renamed(seed: 
         assert berta.disk.exists("g")
 
     run_simulated(lambda: within_world(seed, story), seed)
+
+
+@pytest.mark.parametrize("young", [False, True])
+def test_person_renames_what_was_just_renamed_here_and_not_noted_yet(
+    young: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The person's rename is looked at before ours is noted, and written down after: a name stayed that
+    nobody had. ``young``: only by its bytes is it known as the same file."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await old_file(world, anna, "f")
+        assert berta.drive is not None
+        replica, settler = berta.drive.replica, Settler(berta.drive.replica, lambda _: True)
+        if young:
+            with replica.writing() as log:
+                log.connection.execute("UPDATE entries SET checked_ns = mtime_ns")
+        make_durable, show, look = Shower._make_durable, Shower.show, Settler._observe
+        looked: list[tuple[Observer, list[Observed]]] = []
+
+        def looked_at_before_it_is_noted(self: Shower, run: Any) -> Any:
+            if not looked and any(change.moved_from for change in run.changes):
+                rename(berta, "g", "h")
+                observer = Observer(replica)
+                looked.append((observer, look(settler, ["h"], observer, Settled())))
+            return make_durable(self, run)
+
+        def as_looked_at(_: Settler, __: object, observer: Observer, ___: object) -> list[Observed]:
+            before, seen = looked[0]
+            observer.files, observer.directories = before.files, before.directories
+            return seen
+
+        def written_down_after_it_is_noted(self: Shower, tasks: list[Task]) -> Any:
+            before = len(looked)
+            shown = show(self, tasks)
+            if len(looked) > before:
+                monkeypatch.setattr(Settler, "_observe", as_looked_at)
+                settler.settle(["h"])
+                monkeypatch.setattr(Settler, "_observe", look)
+            return shown
+
+        monkeypatch.setattr(Shower, "_make_durable", looked_at_before_it_is_noted)
+        monkeypatch.setattr(Shower, "show", written_down_after_it_is_noted)
+        rename(anna, "f", "g")
+        await trio.sleep(60)
+        assert [seen.path for _, found in looked for seen in found if seen.moved] == ["h"]
+        await world.converge()
+        assert anna.disk.tree() == berta.disk.tree()
+        assert anna.disk.tree().keys() == {"h"}
+
+    run_simulated(lambda: within_world(1, story), 1)
