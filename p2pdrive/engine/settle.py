@@ -48,7 +48,7 @@ class Settler:
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
-            observed = _followed(log, observed, settled)
+            observed = _without_stale_renames(log, observed, settled)
             ledger = Ledger(self._replica, log, pen, observed)
             may_write = log.membership.may_write(self._replica.services.identity.device)
             run = _Run(self._replica, ledger, may_write, settled, self._may_publish)
@@ -180,7 +180,7 @@ class Settler:
                 observer.known_directories.add(directory)  # to be made with what is to be in it
 
 
-def _followed(log: Log, observed: Sequence[Observed], settled: Settled) -> list[Observed]:
+def _without_stale_renames(log: Log, observed: Sequence[Observed], settled: Settled) -> list[Observed]:
     """Without the files that were noted under another name since they were looked at: a rename that we
     carried out, which a person's followed. They and that name are looked at again."""
     origins = log.entries.get_many(seen.moved.path for seen in observed if seen.moved is not None)

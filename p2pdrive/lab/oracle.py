@@ -61,9 +61,7 @@ class Oracle:
         self.put_back: dict[str, int] = {}  # machine → when last
         self.adopting: set[str] = set()  # machines that take their folder as it is: nothing counts as deleted
         self.kills: dict[str, list[int]] = {}
-        self.quiet: dict[
-            str, list[int]
-        ] = {}  # machine → events up to which its node has looked at everything
+        self.quiet: dict[str, list[int]] = {}  # machine → events up to which its node looked at everything
         self.crashes: list[Crash] = []
         self.rotten: set[str] = set()  # machines with a damaged pack or file
         self.guests: dict[bytes, str] = {}  # devices of hostile members that may write
@@ -169,9 +167,11 @@ class Oracle:
 
     def undone(self, machine: str, old: str, new: str) -> None:
         """The node renamed ``old``, saw that it was no longer what it meant to rename, and undid that. What a
-        person did under the new name meanwhile went back to the old one."""
+        person did under the new name meanwhile went back to the old one, be it that it is gone."""
         within = {path for path in self._made(machine) if paths.within(path, new)}
         self.excused |= {old, new, *within}
+        if not self._machine(machine).disk.exists(old):
+            self.gone.setdefault(machine, set()).add(old)
 
     def killed(self, machine: str) -> None:
         """The node was killed, by whatever."""

@@ -76,7 +76,11 @@ class SafeSteps:
         found = self._look(new)
         if found is None or found.same_version(expected):
             return found or expected
-        self._put_back(new, old, "move", source)
+        try:
+            self._put_back(new, old, "move", source)
+        except FileNotFoundError:  # a person took it away under its new name
+            self._disk.on_undone_move(source, path)
+            raise
         self._note(source, path)
         self._disk.on_undone_move(source, path)
         raise Changed(f"{source}: changed just before it was to be renamed")

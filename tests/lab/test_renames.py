@@ -117,6 +117,29 @@ def test_file_that_a_person_deletes_as_soon_as_it_was_renamed_here_stays_deleted
     run_simulated(lambda: within_world(1, story), 1)
 
 
+def test_edit_that_was_renamed_here_by_mistake_and_deleted_there_was_deleted_by_the_person() -> None:
+    """Seed 1087274339: its old path was published as deleted, which the lab said that nobody did."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        await old_file(world, anna, "f")
+        old = anna.disk.read("f")
+        berta.ambushes.append(Ambush("before", "move:rename", 0, lambda _: write(berta, "f", b"mine")))
+        berta.ambushes.append(Ambush("before", "move:back", 0, lambda _: delete(berta, "g")))
+        world.network.block(WAYS)
+        rename(anna, "f", "g")
+        await trio.sleep(5)
+        write(anna, "f", b"new")
+        await trio.sleep(5)
+        world.network.unblock(WAYS)
+        await world.converge()
+        assert not berta.ambushes
+        assert files_in(anna.disk.tree()) == files_in(berta.disk.tree()) == {"f": b"new", "g": old}
+        NoSpuriousDelete(Books()).during(world)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 @pytest.mark.parametrize("left", ["mode", "time"])
 def test_file_that_a_person_deletes_before_it_got_its_mode_or_time_stays_deleted(left: str) -> None:
     async def story(world: World) -> None:
