@@ -148,7 +148,7 @@ class Process:
             if self.drive is not None:
                 members = self.drive.exchange.standing.members
                 self.machine.home.is_member |= self.machine.identity.device in members
-                self.dialler.want(members)
+            self.dialler.want(self.connections.wanted())
             self.connections.pass_on_addresses()
             if self.book.changed:
                 self.machine.home.book = self.book.to_json()

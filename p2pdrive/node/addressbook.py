@@ -42,6 +42,10 @@ class AddressBook:
             for device, card in self._cards.items()
         }
 
+    def devices(self) -> tuple[bytes, ...]:
+        """All that are in it."""
+        return tuple(self._cards)
+
     def addresses(self, device: bytes) -> tuple[str, ...]:
         """Where to try to reach ``device``."""
         card = self._cards.get(device)

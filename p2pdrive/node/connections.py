@@ -148,6 +148,16 @@ class Connections:
         """The links to devices that say that they hold ``drive``."""
         return [link for link, standing in self._standings.items() if link.tag(drive) in standing.theirs]
 
+    def wanted(self) -> list[bytes]:
+        """The devices to stay connected to: the members of our drives.
+
+        While a drive waits for its log, who let us in may be no member that is known here: so whoever is in
+        the book is wanted too.
+        """
+        drives = self._drives().values()
+        members = [device for drive in drives for device in drive.exchange.standing.members]
+        return members if all(drive.informed for drive in drives) else [*members, *self._book.devices()]
+
     def traffic(self, device: bytes) -> tuple[int, int]:
         """Bytes sent to ``device`` and received from it since the start."""
         sent, received = self._past.get(device, (0, 0))
@@ -283,14 +293,15 @@ class Connections:
         """The genesis of the drive that we are a member of now. Raises InviteError, LinkClosed."""
         proof = invite.prove(self._services.identity.device, self._services.name)
         tag = link.tag(invite.drive)
-        if link in self._standings:
-            self._standings[link].asked.add(tag)
+        standing = self._standings.get(link, _Standing())
+        standing.asked.add(tag)
         request = Join(tag, self._services.name, proof, invite.public)
         answer = await link.ask(request)
         if isinstance(answer, Refused):
             raise InviteError(f"The invite was refused: {answer.reason}.")
-        if link.initiated:  # or else, were this link cut now, nobody would know where to find the other
-            self._book.learn(link.device, [link.address])
+        # Or else, were this link cut now, nobody would know where to find the other.
+        reached = [link.address] if link.initiated else []
+        self._book.learn(link.device, [*reached, *standing.addresses])
         return answer.genesis
 
     def close_all(self) -> None:

@@ -173,8 +173,7 @@ class Node:
             await self._news.wait()
             self._news = trio.Event()
             self._connections.refresh()
-            for drive in self._open_drives().values():
-                dialler.want(drive.exchange.standing.members)
+            dialler.want(self._connections.wanted())
             self._connections.pass_on_addresses()
             if self._book.changed:
                 self._home.save_peers(self._book.to_json())

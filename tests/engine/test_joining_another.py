@@ -1,9 +1,13 @@
-"""Joining a second drive of a device that is connected already."""
+"""Joining over a link that is there already, as two devices have another drive, or found each other."""
+
+from dataclasses import replace
 
 import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pdrive.net.discovery import NoDiscovery
+from p2pdrive.node.dialler import Dialler
 from tests.engine.world import Machine, World
 
 
@@ -73,3 +77,39 @@ async def test_member_that_never_hears_of_the_invite_is_asked_ever_more_seldom(
     with trio.move_on_after(100):
         await clara.enter(invite)
     assert 3 < ends < 10
+
+
+@pytest.mark.parametrize("opened_by", ["the member", "who joins"])
+async def test_who_let_us_in_is_found_again_though_the_link_was_cut_before_the_log_came(
+    world: World, autojump_clock: MockClock, opened_by: str
+) -> None:
+    """All that is known then is who made the drive, and that is away."""
+    anna, berta = await world.sharing("anna", "berta", files={"file": "anna's"})
+    invite = anna.invite()
+    await world.converge()
+    await anna.stop()
+    world.part()
+    clara = world.machine("clara")
+    if opened_by == "the member":
+        world.connect(berta, clara)
+        invite = replace(invite, addresses=())
+    else:
+        invite = replace(invite, addresses=(berta.address,))
+
+    start = clara.start
+
+    async def start_alone() -> None:
+        world.part()
+        await world.quiet()
+        await start()
+
+    clara.start = start_alone  # type: ignore[method-assign]
+    await clara.enter(invite)
+    await world.quiet()
+    assert clara.files() == {}
+
+    dialler = Dialler(clara.services, clara.connections, clara.book, NoDiscovery(), clara._dial)
+    await world.nursery.start(dialler.run, ())
+    dialler.want(clara.connections.wanted())
+    await world.converge(berta, clara)
+    assert clara.files() == {"file": "anna's"}

@@ -52,6 +52,7 @@ from p2pdrive.lab.scenario import plan, run
         3763238119,
         3806413205,
         3866129263,
+        4202499110,
         4279279513,
     ],
 )
