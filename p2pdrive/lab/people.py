@@ -1,102 +1,20 @@
 """What people do in a drive's folder: a table of actions, each a few lines.
 
-An action works on the disk of one machine and tells the oracle. What it works on comes from its own random
-numbers, in such a way that leaving out other actions changes its choice as little as possible: that is what
-makes failing schedules shrink.
+An action works on the disk of one machine and tells the oracle. Habits that take more than a few lines have a
+file of their own, and a line in the table.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from random import Random
-from typing import TYPE_CHECKING
-from zlib import crc32
+from collections.abc import Callable
 
 from p2pdrive.folder.files import FileKind
+from p2pdrive.lab.person import PATHS, Person
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
 
-if TYPE_CHECKING:
-    from p2pdrive.lab.machine import Machine
-    from p2pdrive.lab.world import World
-
-#: Few paths, so that people meet: files, directories, and names that are now one, now the other.
-PATHS = (
-    "a.txt",
-    "b.txt",
-    "d/a.txt",
-    "d/b.txt",
-    "d/e/c.txt",
-    "x",
-    "x/y.txt",
-    "long name with é.bin",
-)
 DIRECTORIES = ("d", "d/e", "x", "empty")
 TARGETS = ("a.txt", "../outside", "/etc/passwd", "d", "nowhere")
 RULES = (b"b.txt\n", b"d/\n", b"*.bin\n", b"*.txt\n!a.txt\n", b"")
 ODD_NAMES = ("a:b?.txt", " leading", "trailing ", "é.txt", "e\u0301.txt", "A.TXT", "-rf", "a\nb", "x" * 180)
-
-#: Bytes of small files, mostly, and of those that have several blocks.
-_SMALL_BYTES = 2000
-_LARGE_BYTES = 300_000
-
-
-@dataclass
-class Person:
-    """Who sits at ``machine`` for one action; ``hint``: the path that the node has its hands on just now."""
-
-    world: "World"
-    machine: "Machine"
-    random: Random
-    number: int
-    hint: str = ""
-
-    def pick(self, candidates: Iterable[str]) -> str | None:
-        """One of them; the same from a larger or smaller choice, if it is there."""
-        salt = self.random.getrandbits(32)
-        found = list(candidates)
-        if self.hint in found and self.random.random() < 0.7:
-            return self.hint
-        return min(found, key=lambda path: crc32(f"{salt} {path}".encode()), default=None)
-
-    def files(self) -> list[str]:
-        """All regular files that are there, but for the ignore rules: a link or folder there is no rule."""
-        tree = self.machine.disk.tree()
-        return [path for path, shown in tree.items() if shown[0] == "file" and path != IGNORE_FILE]
-
-    def copies(self) -> list[str]:
-        """All conflict copies that are there."""
-        return [path for path in self.files() if "(conflict " in path]
-
-    def directories(self) -> list[str]:
-        """All directories that are there."""
-        return [path for path, shown in self.machine.disk.tree().items() if shown[0] == "directory"]
-
-    def content(self) -> bytes:
-        """What nobody wrote before, mostly."""
-        if self.random.random() < 0.1:
-            return self.random.choice((b"", b"the same", b"the same too"))
-        text = f"{self.number} by {self.machine.name}\n".encode()
-        if self.random.random() < 0.04:
-            return text + self.random.randbytes(self.random.randrange(_LARGE_BYTES))
-        return text + b"." * self.random.randrange(_SMALL_BYTES)
-
-    def current(self, path: str) -> bytes | None:
-        """What the file at ``path`` holds; None where there is none."""
-        disk = self.machine.disk
-        return disk.read(path) if disk.kind(path) is FileKind.FILE else None
-
-    def put(self, path: str, data: bytes, write: Callable[[], None]) -> None:
-        """Write, and tell of it."""
-        replaced = self.current(path)
-        _make_parents(self, path)
-        write()
-        self.world.oracle.wrote(self.machine.name, path, data, replaced)
-        self.say("writes", path, bytes=len(data), begins=data[:24])
-
-    def say(self, what: str, path: str, **details: object) -> None:
-        """Note it in the trace."""
-        self.world.note(what, self.machine.name, path=path, **details)
-
 
 Act = Callable[[Person], None]
 
@@ -162,7 +80,7 @@ def _rename(person: Person) -> None:
     new = person.pick((*PATHS, "moved.txt", "m/moved.txt"))
     if old is not None and new is not None and old != new:
         replaced = person.current(new)
-        _make_parents(person, new)
+        person.make_parents(new)
         person.machine.disk.rename(old, new)
         person.world.oracle.renamed(person.machine.name, old, new, replaced)
         person.say("renames", old, to=new)
@@ -174,29 +92,18 @@ def _rename_directory(person: Person) -> None:
     if old is None or new is None or new == old or new.startswith(old + "/"):
         return
     if not person.machine.disk.exists(new):
-        _make_parents(person, new)
+        person.make_parents(new)
         person.machine.disk.rename(old, new)
         person.world.oracle.renamed(person.machine.name, old, new)
         person.say("renames", old, to=new)
-
-
-def _make_parents(person: Person, path: str) -> None:
-    for directory in reversed(paths.ancestors(path)):
-        if not person.machine.disk.exists(directory):
-            _make(person, directory)
-
-
-def _make(person: Person, path: str) -> None:
-    person.machine.disk.make_directory(path)
-    person.world.oracle.made_directory(person.machine.name, path)
 
 
 def _make_directory(person: Person) -> None:
     path = person.pick(DIRECTORIES)
     assert path is not None
     if not person.machine.disk.exists(path):
-        _make_parents(person, path)
-        _make(person, path)
+        person.make_parents(path)
+        person.make(path)
         person.say("makes directory", path)
 
 
@@ -242,7 +149,7 @@ def _touch(person: Person) -> None:
 def _link(person: Person) -> None:
     path, target = person.pick((*PATHS, "link")), person.random.choice(TARGETS)
     if path is not None and not person.machine.disk.exists(path):
-        _make_parents(person, path)
+        person.make_parents(path)
         person.machine.disk.symlink(path, target)
         person.world.oracle.linked(person.machine.name, path, target)
         person.say("links", path, target=target)
@@ -287,7 +194,7 @@ def _replace_by_directory(person: Person) -> None:
     path = person.pick(person.files())
     if path is not None:
         _delete_one(person, path)
-        _make(person, path)
+        person.make(path)
         data = person.content()
         inside = f"{path}/y.txt"
         person.put(inside, data, lambda: person.machine.disk.write(inside, data))

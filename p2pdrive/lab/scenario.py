@@ -11,7 +11,8 @@ from p2pdrive.lab.checkers import checkers
 from p2pdrive.lab.faults import FAULTS, SUDDEN, Scene
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.oracle import Violation
-from p2pdrive.lab.people import ACTIONS, Person, act
+from p2pdrive.lab.people import ACTIONS, act
+from p2pdrive.lab.person import Person
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import REST_SECONDS, World, within_world
 

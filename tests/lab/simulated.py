@@ -9,7 +9,8 @@ from p2pdrive.folder.files import Stat
 from p2pdrive.lab.disk import Disk
 from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.oracle import Violation
-from p2pdrive.lab.people import ACTIONS, Person
+from p2pdrive.lab.people import ACTIONS
+from p2pdrive.lab.person import Person
 
 NOW_NS = 1_700_000_000 * 10**9
 Act = tuple[object, ...]
