@@ -301,8 +301,8 @@ class Machine:
             state = self.state / STATE_DIRECTORY
             shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*-shm"))
         oracle = self.world.oracle
-        gone = frozenset(oracle.gone.get(self.name, ()))
-        put_away = dict(oracle.put_away.get(self.name, {}))
+        gone = frozenset(oracle.touched.gone.get(self.name, ()))
+        put_away = dict(oracle.touched.put_away.get(self.name, {}))
         self.backup = Backup(self.disk.snapshot(), kept, gone, put_away)
         return self.backup
 

@@ -69,7 +69,7 @@ def test_a_stranger_that_was_given_anything_is_told_on() -> None:
             assert await mallory.enter("viewer")
             mallory.member = False  # it only says so
             await mallory.send(Pull(mallory.tag, 1, ()))
-            await mallory.until(lambda: world.oracle.leaks)
+            await mallory.until(lambda: world.oracle.seen.leaks)
             nursery.cancel_scope.cancel()
         with pytest.raises(Violation, match="Batches"):
             next(one for one in checkers() if one.name == "Authority").during(world)

@@ -88,8 +88,8 @@ def lose_a_crash(world: World) -> None:
     world.oracle.power_lost("berta", berta.disk.tree(), berta.disk.tree())
     before = {"a.txt": ("file", b"a", False, 0)}
     after = {"a.txt": ("file", b"", False, 0)}
-    entries = world.oracle.crashes[-1].entries
-    world.oracle.crashes[-1] = Crash("berta", before, after, entries, frozenset(), frozenset())
+    entries = world.oracle.seen.crashes[-1].entries
+    world.oracle.seen.crashes[-1] = Crash("berta", before, after, entries, frozenset(), frozenset())
 
 
 def lose_the_winner(world: World) -> None:
@@ -105,10 +105,10 @@ def lose_the_winner(world: World) -> None:
 def lose_what_the_index_has(world: World) -> None:
     """The same, with the file that the index knows."""
     lose_a_crash(world)
-    crash = world.oracle.crashes[-1]
+    crash = world.oracle.seen.crashes[-1]
     stat = world.machine("berta").disk.volume.find("a.txt")
     assert stat is not None
-    world.oracle.crashes[-1] = replace(crash, stats={"a.txt": stat.stat()})
+    world.oracle.seen.crashes[-1] = replace(crash, stats={"a.txt": stat.stat()})
 
 
 def misplace(world: World) -> None:

@@ -17,7 +17,7 @@ from tests.lab.deeds import delete, rename, until, write
 
 
 def standing(oracle: Oracle) -> set[bytes]:
-    return {data for data, story in oracle.stories.items() if story.stands}
+    return {data for data, story in oracle.written.stories.items() if story.stands}
 
 
 def file(data: bytes) -> tuple[object, ...]:
@@ -32,8 +32,8 @@ def test_what_a_person_replaces_or_deletes_need_not_stand() -> None:
     assert standing(oracle) == {b"two", b"three"}
     oracle.deleted("berta", "b", b"three")
     assert standing(oracle) == {b"two"}
-    assert oracle.is_known(b"one")
-    assert not oracle.is_known(b"four")
+    assert oracle.written.is_known(b"one")
+    assert not oracle.written.is_known(b"four")
 
 
 def test_a_content_that_is_written_again_stands_again() -> None:
@@ -50,25 +50,25 @@ def test_a_rename_moves_what_stands_and_replaces_what_was_there() -> None:
     oracle.wrote("anna", "b", b"two", None)
     oracle.renamed("anna", "d/a", "b", b"two", {"b": b"one"})
     assert standing(oracle) == {b"one"}
-    assert oracle.took_away("anna", "d/a")
-    assert not oracle.took_away("anna", "b")
-    assert not oracle.took_away("berta", "d/a")
-    assert oracle.unscanned == {("anna", "b"): b"one"}
+    assert oracle.touched.took_away("anna", "d/a")
+    assert not oracle.touched.took_away("anna", "b")
+    assert not oracle.touched.took_away("berta", "d/a")
+    assert oracle.touched.unscanned == {("anna", "b"): b"one"}
 
 
 def test_a_directory_that_goes_takes_its_inside_along() -> None:
     oracle = Oracle()
     oracle.wrote("anna", "d/e/a", b"one", None)
     oracle.renamed("anna", "d", "f", None, {"f/e/a": b"one"})
-    assert oracle.took_away("anna", "d/e/a")
-    assert oracle.anyone_took_away("d/new")
-    assert not oracle.anyone_took_away("f/e/a")
+    assert oracle.touched.took_away("anna", "d/e/a")
+    assert oracle.touched.anyone_took_away("d/new")
+    assert not oracle.touched.anyone_took_away("f/e/a")
 
 
 def test_settling_a_conflict_is_an_edit_of_its_path() -> None:
     oracle = Oracle()
     oracle.deleted("anna", "d/a (conflict 0123abcd from berta).txt", b"one")
-    assert "d/a.txt" in oracle.changed
+    assert "d/a.txt" in oracle.touched.changed
     assert original_of("d/a (conflict 0123abcd from berta) (conflict 99999999 from c).txt") == (
         "d/a (conflict 0123abcd from berta).txt"
     )
@@ -82,10 +82,10 @@ def test_a_power_loss_forgives_what_it_took_and_makes_known_what_it_left() -> No
     before = {"kept": file(b"one"), "torn": file(b"two two"), "gone": file(b"three")}
     oracle.power_lost("anna", before, {"kept": file(b"one"), "torn": file(b"two\0\0\0\0")})
     assert standing(oracle) == {b"one"}
-    assert oracle.is_known(b"two\0\0\0\0")
-    assert oracle.took_away("anna", "gone")
-    assert not oracle.took_away("anna", "kept")
-    (crash,) = oracle.crashes
+    assert oracle.written.is_known(b"two\0\0\0\0")
+    assert oracle.touched.took_away("anna", "gone")
+    assert not oracle.touched.took_away("anna", "kept")
+    (crash,) = oracle.seen.crashes
     assert crash.persons == {"kept", "torn", "gone"}
     assert crash.torn == {"torn"}
 
@@ -97,7 +97,7 @@ def test_a_power_loss_forgives_what_it_took_of_what_the_node_had_just_put_aside(
     shown = {"a": file(b"of others"), "b": file(b"of others")}
     oracle.power_lost("anna", shown, shown, lost={b"one"})
     assert standing(oracle) == {b"two"}
-    assert oracle.unscanned == {("anna", "b"): b"two"}
+    assert oracle.touched.unscanned == {("anna", "b"): b"two"}
 
 
 def test_rot_forgives_what_it_changed() -> None:
@@ -105,7 +105,7 @@ def test_rot_forgives_what_it_changed() -> None:
     oracle.wrote("anna", "a", b"one", None)
     oracle.rotted("anna", "a", b"onf", b"one")
     assert standing(oracle) == set()
-    assert oracle.is_known(b"onf")
+    assert oracle.written.is_known(b"onf")
 
 
 def test_a_deletion_in_the_breath_of_a_kill_may_go_unnoticed() -> None:
@@ -117,22 +117,22 @@ def test_a_deletion_in_the_breath_of_a_kill_may_go_unnoticed() -> None:
     oracle.deleted("anna", "b", b"two")
     late = Removal("anna", oracle.count)
     oracle.killed("anna")
-    assert oracle.noticed(early)
-    assert not oracle.noticed(late)
+    assert oracle.seen.noticed(early)
+    assert not oracle.seen.noticed(late)
 
 
 def test_a_node_that_takes_its_folder_as_it_is_sees_no_deletion() -> None:
     oracle = Oracle()
-    oracle.adopting.add("anna")
+    oracle.seen.adopting.add("anna")
     oracle.deleted("anna", "a", b"one")
-    assert ("a", b"one") not in oracle.places
+    assert ("a", b"one") not in oracle.written.places
 
 
 def test_what_was_there_once_may_be_an_older_version_to_a_node_that_takes_its_folder_as_it_is() -> None:
     oracle = Oracle()
     oracle.wrote("berta", "a", b"one", None)
     oracle.wrote("berta", "a", b"two", b"one")
-    oracle.adopting.add("anna")
+    oracle.seen.adopting.add("anna")
     oracle.wrote("anna", "a", b"one", None)
     oracle.wrote("anna", "a", b"three", b"two")
     oracle.wrote("anna", "b", b"one too", None)
@@ -143,9 +143,9 @@ def test_paths_that_rules_hid_at_any_time_are_remembered() -> None:
     oracle = Oracle()
     oracle.wrote("anna", ".p2pdriveignore", b"*.tmp\nd/\n", None)
     oracle.wrote("anna", ".p2pdriveignore", b"", b"*.tmp\nd/\n")
-    assert oracle.was_ignored("x.tmp")
-    assert oracle.was_ignored("d/a")
-    assert not oracle.was_ignored("a")
+    assert oracle.written.was_ignored("x.tmp")
+    assert oracle.written.was_ignored("d/a")
+    assert not oracle.written.was_ignored("a")
 
 
 # --- in a world
@@ -195,10 +195,10 @@ def test_a_restored_backup_forgets_only_what_nobody_else_has() -> None:
         berta.disk.restore(backup)
         world.oracle.restored("berta", before, berta.disk.tree())
         assert standing(world.oracle) == {b"in the backup", b"others have it"}
-        assert world.oracle.stories[b"in the backup"].must_be_readable
-        assert "alone" in world.oracle.excused
-        assert "shared" not in world.oracle.excused
-        assert "berta" in world.oracle.adopting
+        assert world.oracle.written.stories[b"in the backup"].must_be_readable
+        assert "alone" in world.oracle.seen.taken
+        assert "shared" not in world.oracle.seen.taken
+        assert "berta" in world.oracle.seen.adopting
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -217,7 +217,7 @@ def test_a_restored_backup_forgets_deletions_that_nobody_else_knows() -> None:
         world.network.block([("anna", "berta"), ("berta", "anna")])
         delete(berta, "unknown")
         await trio.sleep(5)
-        places = world.oracle.places
+        places = world.oracle.written.places
         assert places["known", b"one"].removals
         assert places["unknown", b"two"].removals
         berta.put_back(backup)
@@ -239,13 +239,13 @@ def test_a_deletion_is_forgotten_when_the_last_who_knew_of_it_is_put_back_too() 
         delete(berta, "it")
         await world.converge()
         anna.kill()  # she alone knows, once berta is put back
-        removals = world.oracle.places["it", b"one"].removals
+        removals = world.oracle.written.places["it", b"one"].removals
         berta.put_back(backups["berta"])
         await trio.sleep(5)
-        assert world.oracle.places["it", b"one"].removals == removals != []
+        assert world.oracle.written.places["it", b"one"].removals == removals != []
         anna.put_back(backups["anna"])
         await trio.sleep(5)
-        assert not world.oracle.places["it", b"one"].removals
+        assert not world.oracle.written.places["it", b"one"].removals
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -288,7 +288,7 @@ def test_what_others_have_recorded_is_not_excused_when_a_backup_is_put_back() ->
         anna.put_back(backup)
         await trio.sleep(5)
         assert clara.disk.read("f") == b"one"
-        assert not world.oracle.stories[b"one"].may_be_missing
+        assert not world.oracle.written.stories[b"one"].may_be_missing
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -303,11 +303,11 @@ def test_what_a_viewer_replaced_is_replaced_once_its_folder_is_put_over_an_edito
         for name in ("a", "b"):
             oracle.wrote("berta", name, b"new", name.encode())
         assert standing(oracle) == {b"a", b"b", b"new"}
-        put_away = dict(oracle.put_away["berta"])
+        put_away = dict(oracle.touched.put_away["berta"])
         oracle.wrote("anna", "c", b"b", None)
         oracle.restored("anna", {}, {"a": file(b"new")}, put_away=put_away)
-        assert not oracle.stories[b"a"].must_be_readable
-        assert oracle.stories[b"b"].replaced == 0
+        assert not oracle.written.stories[b"a"].must_be_readable
+        assert oracle.written.stories[b"b"].replaced == 0
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -322,13 +322,13 @@ def test_what_another_version_says_that_is_about_to_be_shown_is_not_written_twic
         await world.converge()
         berta.disk.hold_open("f")
         write(anna, "f", b"one")
-        first = world.oracle.stories[b"one"].written
+        first = world.oracle.written.stories[b"one"].written
         await trio.sleep(3)
         write(berta, "f", b"one")
-        assert world.oracle.stories[b"one"].written == first
+        assert world.oracle.written.stories[b"one"].written == first
         delete(anna, "f")
         write(anna, "f", b"one")
-        assert world.oracle.stories[b"one"].written > first
+        assert world.oracle.written.stories[b"one"].written > first
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -358,7 +358,7 @@ def test_empty_file_that_is_not_in_what_was_put_back_was_made_by_nobody() -> Non
     oracle.wrote("anna", "a", b"", b"one")
     oracle.made_directory("anna", "d")
     oracle.restored("anna", {}, {"a": file(b"one"), "d": ("directory",)})
-    assert set(oracle.made["anna"]) == {"d"}
+    assert set(oracle.touched.made["anna"]) == {"d"}
 
 
 def test_older_version_in_a_folder_that_is_taken_as_it_is_need_not_stand_however_it_got_there() -> None:
@@ -366,7 +366,7 @@ def test_older_version_in_a_folder_that_is_taken_as_it_is_need_not_stand_however
     for path in ("a", "b"):
         oracle.wrote("anna", path, path.encode(), None)
         oracle.wrote("anna", path, b"new " + path.encode(), path.encode())
-    oracle.adopting.add("anna")
+    oracle.seen.adopting.add("anna")
     oracle.wrote("anna", "a", b"a", b"new a")
     oracle.wrote("anna", "b.tmp", b"b", None)
     oracle.renamed("anna", "b.tmp", "b", b"new b", {"b": b"b"})
@@ -380,7 +380,7 @@ def test_older_version_under_its_copys_name_in_a_folder_that_is_taken_as_it_is_n
         oracle.wrote("anna", "a.txt", b"one", None)
         oracle.wrote("berta", copy, b"two", b"one")
         if adopting:
-            oracle.adopting.add("anna")
+            oracle.seen.adopting.add("anna")
         oracle.wrote("anna", copy, b"one", b"two")
         assert standing(oracle) == (set() if adopting else {b"one"})
 

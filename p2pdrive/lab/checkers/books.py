@@ -66,7 +66,7 @@ class Books:
         if reader in self._this_round or not self._this_round:
             self._this_round = set()
             for machine in world.machines:
-                self._read_machine(machine, world.oracle.restores.get(machine.name, 0))
+                self._read_machine(machine, world.oracle.seen.restores.get(machine.name, 0))
         self._this_round.add(reader)
 
     def _read_machine(self, machine: Any, restores: int) -> None:

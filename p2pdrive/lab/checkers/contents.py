@@ -20,7 +20,7 @@ class NoLostUpdate(Checker):
             shown.update(files_in(machine.disk.tree()).values())
         missing = [
             story
-            for story in world.oracle.stories.values()
+            for story in world.oracle.written.stories.values()
             if story.must_be_readable and story.data not in shown
         ]
         if not missing:
@@ -41,7 +41,7 @@ class NoLostUpdate(Checker):
 
     def _may_have_rotted(self, world: Any, story: Story) -> bool:
         """Where a pack is damaged, what only it held is gone."""
-        return bool(world.oracle.rotten) and not story.stands
+        return bool(world.oracle.seen.rotten) and not story.stands
 
 
 class NoOverwrittenUnscannedEdit(Checker):
@@ -60,12 +60,13 @@ class NoOverwrittenUnscannedEdit(Checker):
                 roots = self._recorded.setdefault(name, set())
                 roots.update(record.content.root for record in held.records)
         machines = {machine.name: machine for machine in world.machines}
-        for (name, path), data in list(world.oracle.unscanned.items()):
-            machine = machines[name]
-            if root_of(data) in self._recorded.get(name, ()) or not world.oracle.stories[data].stands:
-                del world.oracle.unscanned[name, path]
+        unscanned = world.oracle.touched.unscanned
+        for (name, path), data in list(unscanned.items()):
+            machine, story = machines[name], world.oracle.written.stories[data]
+            if root_of(data) in self._recorded.get(name, ()) or not story.stands:
+                del unscanned[name, path]
             elif not _is_at(machine, path, data) and data not in on_disk(machine):
-                self.fail(f"{_name(world.oracle.stories[data])} is gone from {name} before it was recorded")
+                self.fail(f"{_name(story)} is gone from {name} before it was recorded")
 
 
 class NoInventedContent(Checker):
@@ -81,13 +82,13 @@ class NoInventedContent(Checker):
     def _during(self, world: Any) -> None:
         """Records are judged a little later, should their bytes be known by then."""
         oracle = world.oracle
-        if len(oracle.stories) != self._known:
-            self._known = len(oracle.stories)
-            self._roots.update(oracle.roots())
+        if len(oracle.written.stories) != self._known:
+            self._known = len(oracle.written.stories)
+            self._roots.update(oracle.written.roots())
         for machine, path, content in self._doubtful:
             if content.kind is Kind.FILE and content.root not in self._roots:
                 self.fail(f"{machine} has a record of {path!r} whose content nobody wrote")
-            if content.kind is Kind.SYMLINK and content.target not in oracle.targets:
+            if content.kind is Kind.SYMLINK and content.target not in oracle.written.targets:
                 self.fail(f"{machine} has a record of the link {path!r} that nobody made")
         own = {machine.identity.device: machine.name for machine in world.machines}
         self._doubtful = [
@@ -101,7 +102,7 @@ class NoInventedContent(Checker):
         self._during(world)  # once more, for what was doubtful
         for machine in world.machines:
             for path, data in files_in(machine.disk.tree()).items():
-                if not world.oracle.is_known(data):
+                if not world.oracle.written.is_known(data):
                     self.fail(f"{machine.name} shows at {path!r} what nobody wrote: {data[:40]!r}")
 
 
@@ -118,11 +119,11 @@ class AcknowledgedMeansDurable(Checker):
     def _during(self, world: Any) -> None:
         self.books.look(self, world)
         oracle = world.oracle
-        for crash in oracle.crashes[self._crashes :]:
+        for crash in oracle.seen.crashes[self._crashes :]:
             self._check_folder(crash)
-        self._crashes = len(oracle.crashes)
+        self._crashes = len(oracle.seen.crashes)
         for machine in world.machines:
-            restores = oracle.restores.get(machine.name, 0)
+            restores = oracle.seen.restores.get(machine.name, 0)
             if restores:  # a backup holds less, and is known to
                 self._told.pop(machine.name, None)
                 continue
@@ -172,7 +173,7 @@ class BlocksPresent(Checker):
     number: ClassVar[int] = 10
 
     def _after(self, world: Any) -> None:
-        if world.oracle.rotten:
+        if world.oracle.seen.rotten:
             return
         needed: dict[bytes, tuple[str, Content]] = {}
         for machine in world.machines:
@@ -180,7 +181,7 @@ class BlocksPresent(Checker):
                 if connection is not None:
                     needed.update(self._versions(machine.name, connection))
         contents = {root: content for root, (_, content) in needed.items()}
-        stories = world.oracle.stories.values()
+        stories = world.oracle.written.stories.values()
         forgiven = {root_of(story.data) for story in stories if story.may_be_missing}
         known = {root_of(story.data) for story in stories}
         for machine in world.machines:

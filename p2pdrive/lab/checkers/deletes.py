@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import unobtainable
 from p2pdrive.lab.evidence import files_in
-from p2pdrive.model import paths
+from p2pdrive.lab.excuses import Case, excuse
 from p2pdrive.model.record import Kind, Record
 from p2pdrive.planning.conflicts import copied
 
@@ -34,32 +34,31 @@ class NoResurrectedDelete(Checker):
             if drive is None:
                 continue
             if drive.replica.adopting:
-                oracle.adopting.add(machine.name)
+                oracle.seen.adopting.add(machine.name)
             elif drive.scanned:
-                oracle.adopting.discard(machine.name)
+                oracle.seen.adopting.discard(machine.name)
             if drive.settled and not drive.materialiser.busy and not machine.disk.changes:
                 oracle.looked_at_everything(machine.name)
 
     def _after(self, world: Any) -> None:
-        oracle = world.oracle
-        nowhere = unobtainable(world)  # while its winner cannot be had, a path shows what it showed before
+        nowhere = unobtainable(world)
         for machine in world.machines:
             if _may_write(machine):
                 for path, data in files_in(machine.disk.tree()).items():
-                    if path in nowhere:
-                        continue
-                    place = oracle.places.get((path, data))
-                    if place is None or len(place.arrivals) != 1 or path in oracle.changed | oracle.excused:
-                        continue
-                    if any(_within(path, above) for above in oracle.arrived) or oracle.was_ignored(path):
-                        continue
-                    later = [gone for gone in place.removals if gone.number > place.arrivals[0]]
-                    noticed = [gone for gone in later if oracle.noticed(gone)]
-                    if noticed:
-                        self.fail(
-                            f"{path!r} is back on {machine.name} with {data[:24]!r}, which was deleted "
-                            f"on {noticed[0].machine}, event {noticed[0].number}"
-                        )
+                    self._check(Case(world.oracle, self.name, machine.name, path, nowhere), data)
+
+    def _check(self, case: Case, data: bytes) -> None:
+        oracle = case.oracle
+        place = oracle.written.places.get((case.path, data))
+        if place is None or len(place.arrivals) != 1:
+            return
+        later = [gone for gone in place.removals if gone.number > place.arrivals[0]]
+        noticed = [gone for gone in later if oracle.seen.noticed(gone)]
+        if noticed and excuse(case) is None:
+            self.fail(
+                f"{case.path!r} is back on {case.machine} with {data[:24]!r}, which was deleted "
+                f"on {noticed[0].machine}, event {noticed[0].number}"
+            )
 
 
 class NoSpuriousDelete(Checker):
@@ -88,23 +87,23 @@ class NoSpuriousDelete(Checker):
                     self.fail(f"{author} published that {record.path!r} is deleted, which nobody did there")
 
     def _has_a_cause(self, world: Any, author: str, record: Record) -> bool:
-        if world.oracle.took_away(author, record.path):
+        if world.oracle.touched.took_away(author, record.path):
             return True
         known = self._records[record.path]
         seen = [other for other in known.values() if _covers(record, other) and other.content.live]
-        copies = filter(None, map(copied, world.oracle.gone.get(author, ())))
+        copies = filter(None, map(copied, world.oracle.touched.gone.get(author, ())))
         losers = [known[digest] for of, digest in copies if of == record.path and digest in known]
         return any(all(_covers(loser, other) for other in seen) for loser in losers)
 
     def _after(self, world: Any) -> None:
-        oracle = world.oracle
-        trees = {machine.name: machine.disk.tree() for machine in world.machines}
+        touched = world.oracle.touched
+        trees = [machine.disk.tree() for machine in world.machines]
         nowhere = unobtainable(world)
-        for machine, made in oracle.made.items():
+        for machine, made in touched.made.items():
             for path in sorted(made):
-                excused = path in oracle.excused or path in nowhere or oracle.anyone_took_away(path)
-                excused |= oracle.was_going(machine, path)
-                if not excused and not any(path in tree for tree in trees.values()):
+                if any(path in tree for tree in trees) or touched.anyone_took_away(path):
+                    continue
+                if excuse(Case(world.oracle, self.name, machine, path, nowhere)) is None:
                     self.fail(f"{path!r} is nowhere any more, though nobody ever took it away")
 
 
@@ -114,7 +113,3 @@ def _covers(record: Record, other: Record) -> bool:
 
 def _may_write(machine: Any) -> bool:
     return getattr(machine, "role", "editor") != "viewer"
-
-
-def _within(path: str, directory: str) -> bool:
-    return path == directory or directory in paths.ancestors(path)

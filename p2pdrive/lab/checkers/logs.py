@@ -31,12 +31,12 @@ class VectorsOnlyGrow(Checker):
     def _during(self, world: Any) -> None:
         news = self.books.news(self, world)
         for name, book in self.books.books.items():
-            if book.generation > world.oracle.restores.get(name, 0) * 2:
+            if book.generation > world.oracle.seen.restores.get(name, 0) * 2:
                 self.fail(f"{name} holds less than it held, and was not put back from a backup")
         own = {machine.identity.device: machine.name for machine in world.machines}
         for held in news:
             author = own.get(held.header.device)
-            if author is not None and author not in world.oracle.restores:
+            if author is not None and author not in world.oracle.seen.restores:
                 self._check_chain(held)
 
     def _check_chain(self, held: Held) -> None:
@@ -185,8 +185,8 @@ class Authority(Checker):
         self._drive: bytes | None = None
 
     def _during(self, world: Any) -> None:
-        if world.oracle.leaks:
-            self.fail(f"given away: {world.oracle.leaks[0]}")
+        if world.oracle.seen.leaks:
+            self.fail(f"given away: {world.oracle.seen.leaks[0]}")
         writers = {m.identity.device: m.name for m in world.machines if getattr(m, "role", "") != "viewer"}
         for held in self.books.news(self, world):
             header = held.header
@@ -194,7 +194,7 @@ class Authority(Checker):
                 self._drive = header.drive
             if header.drive != self._drive:
                 self.fail(f"{held.machine} holds a batch of another drive")
-            if header.device not in writers and header.device not in world.oracle.guests:
+            if header.device not in writers and header.device not in world.oracle.seen.guests:
                 self.fail(f"{held.machine} holds a batch of {header.name}, who may not write")
 
 
@@ -218,7 +218,7 @@ class NoReusedDots(Checker):
             author = own.get(held.header.device)
             if author is None:
                 continue
-            restores = world.oracle.restores.get(author, 0)
+            restores = world.oracle.seen.restores.get(author, 0)
             if restores != self._restores.get(author, 0):
                 self._restores[author] = restores
                 self._own.pop(author, None)

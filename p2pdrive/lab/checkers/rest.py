@@ -126,7 +126,7 @@ def curable(world: Any, machine: Any) -> set[str]:
 
     (Those in ``unobtainable`` may be among them.)
     """
-    hampered = {path for name, path in world.oracle.hampers if name == machine.name}
+    hampered = {path for name, path in world.oracle.seen.hampers if name == machine.name}
     if machine.drive is None or "" in hampered:
         return set()
     reported = {path for path, what, _ in machine.drive.problems.all() if path or _FORK not in what}

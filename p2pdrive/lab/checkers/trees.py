@@ -9,6 +9,7 @@ from p2pdrive.history.registers import Registers
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import Wanted, unobtainable, wanted_tree
 from p2pdrive.lab.evidence import files_in, ignore_of, original_of, reading, root_of
+from p2pdrive.lab.excuses import Case, excuse
 from p2pdrive.model import paths
 from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.model.record import Kind, Record
@@ -78,7 +79,7 @@ class AtomicVisibility(Checker):
             before = self._seen.get(machine.name, {})
             files = files_in(machine.disk.tree())
             for path, data in files.items():
-                if before.get(path) is not data and not world.oracle.is_known(data):
+                if before.get(path) is not data and not world.oracle.written.is_known(data):
                     self.fail(f"{machine.name} shows at {path!r} bytes that nobody wrote: {_brief(data)}")
             self._seen[machine.name] = files
 
@@ -87,7 +88,6 @@ class BoundedCopies(Checker):
     """Of k versions of a path at most k - 1 are shown beside it, wherever and however often that happens; and
     a copy has no record unless a person made it a file.
 
-    A folder that was put back may hold a copy that others edited meanwhile: that one is taken for a file.
     Once it is a file, what a person writes to it under the name that it is just being moved to goes back.
     """
 
@@ -138,13 +138,12 @@ class BoundedCopies(Checker):
             named = [record for record in held.records if original_of(record.path)]
             self._files.update((record.actor, record.seq) for record in named if record.content.live)
             for record in named if author else ():
-                path = record.path
-                touched = path in oracle.made.get(author, ()) or oracle.took_away(author, path)
-                recovered = paths.name(path).startswith("recovered ")  # see engine/recover.py
-                known = touched or recovered or path in oracle.changed or path in oracle.excused
-                known = known or any(dot in self._files for dot in _others(record))
-                known = known or oracle.may_have_moved(author, path)
-                if not known and author not in oracle.restores:
+                path, touched = record.path, oracle.touched
+                if path in touched.made.get(author, ()) or touched.took_away(author, path):
+                    continue
+                if any(dot in self._files for dot in _others(record)):
+                    continue
+                if excuse(Case(oracle, self.name, author, path)) is None:
                     self.fail(f"{author} published the conflict copy {path!r}, which nobody made a file")
 
 
