@@ -271,7 +271,13 @@ class _Run:
         planned = entry is not None and entry.content.identity == task.content.identity  # else shown since
         if source is None or entry is None or not planned or not is_version(entry, source):
             raise Changed(f"{task.moved_from} changed.")
-        stat = self._moved(task.moved_from, task.path, source, entry)
+        try:
+            stat = self._moved(task.moved_from, task.path, source, entry)
+        except InUse as error:
+            raise InUse(
+                f"{task.moved_from} was renamed to this elsewhere, and is open in another program here: it "
+                "is renamed once that program closes it."
+            ) from error
         self.directories.add(paths.parent(task.moved_from))
         try:
             stat = self._with_metadata(task.path, stat, task.content)

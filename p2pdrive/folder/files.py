@@ -205,8 +205,9 @@ class Files(Protocol):
         """Rename a file or symlink to a path where there is nothing.
 
         Killed in between: it is at one of the two, or (across file systems, or without the rename
-        calls) among the displaced. Raises Changed as ``publish`` does, LeftDisplaced where an error left it
-        among the displaced. Returns what is at ``path``, or was there, if someone took it away at once.
+        calls) among the displaced. Raises Changed, InUse as ``publish`` does, LeftDisplaced where an error
+        left it among the displaced. Returns what is at ``path``, or was there, if someone took it away at
+        once.
         """
 
     def remove(self, path: str, expected: Stat) -> str:

@@ -56,7 +56,7 @@ class SafeWrite:
 
         Killed in between: it is at one of the two places.
         """
-        _expect(old, expected)
+        self._expect_at_rest(old, expected)
         try:
             if not self._calls.move_new(*old, *new):
                 return None
@@ -65,9 +65,11 @@ class SafeWrite:
                 return None
             raise
         found = look(new)
-        if found is None or found.same_version(expected):
-            return found or expected  # what was taken away at once was there
-        # What was moved was an edit. Back it goes; if its old name is taken again, both stay visible.
+        if found is None:
+            return expected  # what was taken away at once was there
+        if self._as_expected(new, expected):
+            return found
+        # It was edited, or is open by now. Back it goes; if its old name is taken again, both stay visible.
         self._put_back(new, old)
         raise Changed(f"{old.name}: changed just before it was to be renamed")
 

@@ -8,7 +8,7 @@ between. In the order in which they come, those in brackets only where it was an
 ``publish``            expect, writers, aside, exchange, judge, compare, [back, return], settle
 the same, not modern   expect, writers, aside, unlink, exchange, return, unlink, vacate, judge, compare,
                        name, unlink, [back], settle
-``move``               expect, rename, judge, [back]
+``move``               expect, writers, rename, look, judge, compare, [back]
 ``remove``             expect, writers, take, judge, compare, [back]
 =====================  =====================================================================
 
@@ -68,14 +68,16 @@ class SafeSteps:
 
     def move(self, old: Place, new: Place, source: str, path: str, expected: Stat) -> Stat:
         """See ``SafeWrite.move``, where there is a call for it."""
-        self._expect(old, expected, "move", source)
+        self._expect_at_rest(old, expected, "move", source)
         self._opened.step("move:rename", source)
         self._volume.rename_new(*old, *new)
         self._note(source, path)
-        self._opened.step("move:judge", source)
+        self._opened.step("move:look", source)
         found = self._look(new)
-        if found is None or found.same_version(expected):
-            return found or expected
+        if found is None:
+            return expected
+        if self._as_expected(new, expected, "move", source):
+            return found
         try:
             self._put_back(new, old, "move", source)
         except FileNotFoundError:  # a person took it away under its new name

@@ -1,5 +1,6 @@
 """A program holds a file open for writing that others have changed: it is left alone until it is closed."""
 
+import os
 import shutil
 from collections.abc import Callable
 from itertools import pairwise
@@ -52,6 +53,8 @@ CHANGES: list[tuple[str, Callable[[Machine], Any]]] = [
     ("remove", lambda machine: shutil.rmtree(machine.root / "d")),
     ("remove", replaced_by_a_directory),
     ("set_metadata", lambda machine: (machine.root / "d/r.txt").chmod(0o755)),
+    ("move", lambda machine: machine.rename("d/r.txt", "d/renamed.txt")),
+    ("move", lambda machine: (machine.root / "d").rename(machine.root / "renamed")),
 ]
 
 
@@ -133,3 +136,36 @@ async def test_edit_by_the_program_that_held_the_file_is_beside_what_others_made
     await world.converge()
     assert sorted(anna.files().values()) == ["by anna", "by the program"]
     assert berta.problems == {}
+
+
+@pytest.mark.parametrize("role", ["editor", "viewer"])
+async def test_loser_of_a_conflict_that_a_program_holds_open_keeps_its_name_until_it_is_closed(
+    world: World, autojump_clock: MockClock, role: str
+) -> None:
+    """Moved aside, it went on being written under the name of the copy; a viewer's own version likewise."""
+    anna, berta = world.machine("anna"), world.machine("berta")
+    anna.write("r.txt", "first")
+    await anna.share()
+    await berta.join(anna, role)
+    world.join_up()
+    await world.converge()
+    world.part()
+    berta.write("r.txt", "by berta")
+    berta.look()
+    await world.quiet()
+    await trio.sleep(1)
+    anna.write("r.txt", "by anna, later")
+    anna.look()
+    await world.quiet()
+    with (berta.root / "r.txt").open("r+b") as program:
+        number = os.fstat(program.fileno()).st_ino
+        world.join_up()
+        await world.until(lambda: "r.txt" in berta.problems, "the problem")
+        await trio.sleep(LONG)
+        assert (berta.root / "r.txt").stat().st_ino == number
+        assert berta.copies() == []
+        program.seek(0, os.SEEK_END)
+        program.write(b", and more")
+    berta.look()
+    both = ["by anna, later", "by berta, and more"]
+    await world.until(lambda: sorted(berta.files().values()) == both, "the two versions")

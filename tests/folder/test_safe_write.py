@@ -170,7 +170,7 @@ def run_killed(operation: Callable[[], object], calls: Stepping, step: int) -> b
 
 
 @pytest.mark.skipif(not SystemCalls.detect().leases, reason="this platform cannot tell who writes")
-@pytest.mark.parametrize("operation", ["replace", "remove"])
+@pytest.mark.parametrize("operation", ["replace", "remove", "move"])
 def test_file_that_is_being_written_stays(root: Path, operation: str) -> None:
     files, expected = prepared(root, SystemCalls.detect())
     with (root / "f").open("r+b") as writer, closing(Inotify(str(root))) as watch:
@@ -187,7 +187,7 @@ def test_file_that_is_being_written_stays(root: Path, operation: str) -> None:
 
 
 @pytest.mark.skipif(not SystemCalls.detect().leases, reason="this platform cannot tell who writes")
-@pytest.mark.parametrize("operation", ["replace", "remove"])
+@pytest.mark.parametrize("operation", ["replace", "remove", "move"])
 def test_file_that_is_opened_as_it_is_taken_is_put_back(root: Path, operation: str) -> None:
     calls = Stepping(modern=True)
     files, expected = prepared(root, calls)
