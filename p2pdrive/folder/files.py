@@ -198,7 +198,8 @@ class Files(Protocol):
         Raises Changed, with what was there before in place again, if that was not ``expected`` or is
         being written; with something else (None expected); or where the parent is no directory. Where
         yet another file came to ``path`` meanwhile, that one stays and the earlier is among the displaced.
-        A replacement keeps the permissions of what it replaces, but for the executable bit.
+        A replacement keeps what the person here gave what it replaces (owner, group, permissions, access
+        list, extended attributes), but for the executable bit; what is new is as if made in its folder.
         """
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
@@ -231,7 +232,8 @@ class Files(Protocol):
         """Set a file's time and executable bit, its content being ``expected``'s.
 
         Never hides an edit: nobody can open the file for writing meanwhile, or, where the platform
-        cannot promise that, the file is replaced by a copy of itself.
+        cannot promise that, the file is replaced by a copy of itself. So is a file that has other names, of
+        a snapshot perhaps, which are not to change. Nothing is done to another account's file.
         """
 
     # --- durability ------------------------------------------------------------------------------

@@ -6,9 +6,10 @@ from types import TracebackType
 from typing import Self
 
 from p2pdrive.errors import Changed, NotWritable, Unreadable
+from p2pdrive.folder.attributes import mode_for
 from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Stat
-from p2pdrive.folder.place import mode_for, stat_of
+from p2pdrive.folder.place import stat_of
 
 
 class LocalReadHandle:
@@ -24,6 +25,11 @@ class LocalReadHandle:
         if not stat.S_ISREG(self.opened.st_mode):
             self.close()
             raise Changed(f"{path}: is no regular file any more")
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether we may set its time and mode."""
+        return os.geteuid() in (0, self.opened.st_uid)
 
     def readinto(self, view: memoryview) -> int:
         """See ``ReadHandle``."""
@@ -53,7 +59,7 @@ class LocalReadHandle:
         """
         mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
         wanted = mode_for(mode, executable)
-        if mode & 0o111 != wanted & 0o111:
+        if mode & 0o777 != wanted:
             os.fchmod(self._fd, wanted)
         stored = self.stat().executable
         os.utime(self._fd, ns=(mtime_ns, mtime_ns))

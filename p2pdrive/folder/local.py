@@ -13,11 +13,12 @@ from threading import Lock
 from types import TracebackType
 
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
+from p2pdrive.folder.carry import carry
 from p2pdrive.folder.faults import failures, fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.mounts import Mounts
-from p2pdrive.folder.place import Place, carry, look, stat_of
+from p2pdrive.folder.place import Place, look, stat_of
 from p2pdrive.folder.safe_write import IN_USE, SafeWrite, move_in_two_steps
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
@@ -224,7 +225,9 @@ class LocalFiles:
                     raise Changed(f"{path}: is not what it was when this was planned")
                 if leased is False:
                     raise InUse(IN_USE)
-                if leased:
+                if not handle.is_ours:
+                    return expected  # a copy would be, and whose file it is weighs more than its time
+                if leased and handle.opened.st_nlink == 1:
                     return handle.set_metadata(mtime_ns, executable)
             return self._replace_by_copy(path, mtime_ns, executable, expected)
 

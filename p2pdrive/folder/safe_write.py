@@ -8,17 +8,18 @@ OSError, and ``Changed``, with everything in place again but for what a docstrin
 
 import errno
 import os
-import stat
 from contextlib import suppress
 from itertools import count
 from threading import Lock
 
 from p2pdrive.errors import Changed, InUse, LeftDisplaced, RootMissing, WorldError
+from p2pdrive.folder.attributes import as_made_in, keep
+from p2pdrive.folder.carry import carry
 from p2pdrive.folder.files import FileKind, Files, Published, Stat
 from p2pdrive.folder.ignore import SIBLING_PREFIX
-from p2pdrive.folder.place import Place, carry, look, mode_for
+from p2pdrive.folder.place import Place, look
 from p2pdrive.folder.syscalls import SystemCalls
-from p2pdrive.folder.temporary import TemporaryArea
+from p2pdrive.folder.temporary import DISPLACED, TemporaryArea
 
 #: What is said of a file that a program has open for writing.
 IN_USE = "is open in another program: what others made of it is shown once that program closes it."
@@ -43,13 +44,16 @@ class SafeWrite:
 
         ``finished`` is what ``source`` is, where that is known.
         """
+        new = expected is None and not source.name.startswith(DISPLACED)  # what was displaced is the person's
+        if new:
+            as_made_in(source, target.directory)
         try:
             spare = self._temporary.spare(path) if expected is not None else source
             return self._put(source, target, spare, expected, finished)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        return self._put_across(source, target, path, expected)
+        return self._put_across(source, target, path, expected, new)
 
     def move(self, old: Place, new: Place, expected: Stat) -> Stat | None:
         """Rename within the folder, and check what was renamed; None, and nothing done, if no one call can.
@@ -96,7 +100,7 @@ class SafeWrite:
             return Published(_settled(target, ours), None)
         self._expect_at_rest(target, expected)
         if _there(source).kind is expected.kind is FileKind.FILE:
-            _keep_permissions(source, target)
+            keep(source, target)
         ours = _there(source)
         # From here on nobody writes to it, for after a kill this name may be what was displaced.
         self._calls.rename_new(*source, *spare)
@@ -141,7 +145,9 @@ class SafeWrite:
                 self._put_back(spare, target)
                 raise
 
-    def _put_across(self, source: Place, target: Place, path: str, expected: Stat | None) -> Published:
+    def _put_across(
+        self, source: Place, target: Place, path: str, expected: Stat | None, new: bool
+    ) -> Published:
         """``_put`` for a parent on another file system: by a copy in the parent itself.
 
         Killed in between: a copy, or what was displaced, stays beside ``path`` under a name of ours, which
@@ -150,6 +156,8 @@ class SafeWrite:
         sibling = self._sibling(target)
         carry(source, sibling)
         try:
+            if new:
+                as_made_in(sibling, target.directory)
             put = self._put(sibling, target, self._sibling(target), expected, None)
         except BaseException:
             with suppress(FileNotFoundError):
@@ -248,15 +256,3 @@ def _there(place: Place) -> Stat:
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place.name)
     return found
-
-
-def _keep_permissions(source: Place, target: Place) -> None:
-    """Give our file the permissions of the one that it is to replace, its executable bit aside."""
-    own = stat.S_IMODE(_raw(source).st_mode)
-    kept = mode_for(_raw(target).st_mode, executable=own & stat.S_IXUSR != 0)
-    if kept != own:
-        os.chmod(source.name, kept, dir_fd=source.directory)
-
-
-def _raw(place: Place) -> os.stat_result:
-    return os.stat(place.name, dir_fd=place.directory, follow_symlinks=False)

@@ -10,9 +10,10 @@ import stat
 from contextlib import suppress
 from itertools import count
 
+from p2pdrive.folder.attributes import close_to_others, mode_for
 from p2pdrive.folder.files import Displaced, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
-from p2pdrive.folder.place import Place, look, mode_for, stat_of
+from p2pdrive.folder.place import Place, look, stat_of
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.limits import NAME_BYTES_MAX
 from p2pdrive.model.paths import STATE_DIRECTORY, join
@@ -32,6 +33,7 @@ class TemporaryArea:
             with suppress(FileExistsError):
                 os.mkdir("tmp", 0o700, dir_fd=state)
             self.fd = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=state)
+            close_to_others(self.fd)
         finally:
             os.close(state)
         self._next = count(1 + max((number_of(name) for name in os.listdir(self.fd)), default=0))
@@ -69,7 +71,7 @@ class TemporaryArea:
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.fd, follow_symlinks=False)
         found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         mode = stat.S_IMODE(found.st_mode)
-        if mode & 0o111 != (wanted := mode_for(mode, executable)) & 0o111:
+        if mode != (wanted := mode_for(mode, executable)):
             os.chmod(name, wanted, dir_fd=self.fd)
             found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         return stat_of(found)
