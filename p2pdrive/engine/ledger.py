@@ -75,7 +75,8 @@ class Ledger:
         if stat is None or (stat.inode, stat.size) != (entry.inode, entry.content.size):
             return
         if stat.mtime_ns in (entry.content.mtime_ns, arrival.content.mtime_ns):
-            content = replace(entry.content, executable=stat.executable, mtime_ns=stat.mtime_ns)
+            executable = stat.is_executable(entry.content.executable)
+            content = replace(entry.content, executable=executable, mtime_ns=stat.mtime_ns)
             self.note(Observed(arrival.path, content, stat, moved=entry), arrival.seen)
 
     def note_arrival(self, seen: Observed) -> None:

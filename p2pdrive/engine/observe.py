@@ -25,6 +25,7 @@ from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
+from p2pdrive.planning.conflicts import judge
 
 #: Nanoseconds by which a file system's times may lag: a file touched this close to our last look may
 #: have changed again with the same time. Linux stamps by its timer tick (at most 10 ms) where times are
@@ -70,8 +71,8 @@ def unchanged(entry: Entry, stat: Stat) -> bool:
     return (
         content.kind is Kind.FILE
         and stat.kind is FileKind.FILE
-        and (content.size, content.mtime_ns, content.executable)
-        == (stat.size, stat.mtime_ns, stat.executable)
+        and (content.size, content.mtime_ns) == (stat.size, stat.mtime_ns)
+        and stat.is_executable(content.executable) == content.executable
         and (entry.inode, entry.ctime_ns) == (stat.inode, stat.ctime_ns)
         and tells_edits(stat, entry.checked_ns)
     )
@@ -91,6 +92,7 @@ class Observer:
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
+        self._log: Log | None = None  # since the glance, while it is being read
         self._stats: dict[str, Stat | None] = {}
         self._origins: dict[int, list[Entry]] = {}
         self._followed: set[int] = set()  # entries whose file was met under another name; hard links have two
@@ -102,6 +104,7 @@ class Observer:
 
     def glance(self, named: Sequence[str], entries: Mapping[str, Entry], log: Log) -> None:
         """Look at many paths at once, so that ``look`` need not for each. Raises RootMissing."""
+        self._log = log
         self._stats = self._replica.files.stats(named)
         new = {s.inode for path, s in self._stats.items() if s and path not in entries}
         self._origins = log.entries.with_inodes(new)
@@ -138,13 +141,22 @@ class Observer:
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
         if entry is None and (moved := self._moved_from(path, stat)) is not None:
-            content = replace(moved.content, executable=stat.executable)
+            content = replace(moved.content, executable=stat.is_executable(moved.content.executable))
             return Observed(path, content, stat, None, moved)
         if stat.size > FILE_BYTES_MAX:
             raise Unreadable(_TOO_LARGE)
         self._wait_until_quiet(path, stat)
         seen = self._read(path, stat)
+        if stat.executable is None:
+            seen = seen._replace(content=replace(seen.content, executable=self._was_executable(path, entry)))
         return seen._replace(moved=self._read_from(seen)) if entry is None else seen
+
+    def _was_executable(self, path: str, entry: Entry | None) -> bool:
+        """What is known of a file whose disk does not say: what it was shown with, or is to be shown with."""
+        if entry is not None and entry.content.kind is Kind.FILE:
+            return entry.content.executable
+        assert self._log is not None
+        return judge(self._log.registers.heads(path), False).content.executable
 
     def _stat(self, path: str) -> Stat | None:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)
@@ -203,7 +215,7 @@ class Observer:
         self.owned += owned
         self.bytes_read += before.size
         content = Content(
-            Kind.FILE, before.size, manifest.root, len(manifest), before.executable, before.mtime_ns
+            Kind.FILE, before.size, manifest.root, len(manifest), before.is_executable(False), before.mtime_ns
         )
         return Observed(path, content, after, manifest, read_ns=began)
 

@@ -300,11 +300,10 @@ class _Run:
 
     def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
         """Give a file that is at ``path`` with the right bytes the time and mode that it is to have there."""
-        times = (wanted.mtime_ns, wanted.executable)
-        if wanted.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
+        if wanted.kind is not Kind.FILE or _as_on_disk(wanted, stat) == wanted:
             return stat
         self.altered.append(path)
-        return self._files.set_metadata(path, *times, stat)
+        return self._files.set_metadata(path, wanted.mtime_ns, wanted.executable, stat)
 
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
@@ -441,7 +440,7 @@ def _same_bytes(task: Task) -> bool:
 
 
 def _as_on_disk(content: Content, stat: Stat) -> Content:
-    times = (content.mtime_ns, content.executable)
-    if content.kind is not Kind.FILE or times == (stat.mtime_ns, stat.executable):
+    times = (stat.mtime_ns, stat.is_executable(content.executable))
+    if content.kind is not Kind.FILE or times == (content.mtime_ns, content.executable):
         return content
-    return replace(content, mtime_ns=stat.mtime_ns, executable=stat.executable)
+    return replace(content, mtime_ns=times[0], executable=times[1])

@@ -11,6 +11,7 @@ import stat
 from contextlib import suppress
 
 from p2pdrive.folder import acl
+from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.place import Place
 
 #: How a system says that something is not for us to set, or not for this file system to keep.
@@ -38,6 +39,8 @@ def keep(ours: Place, theirs: Place) -> None:
     node's account is no member of may do no more than everybody. Set-id bits go, as with every write.
     """
     own, old = _raw(ours), _raw(theirs)
+    if not disk_of(own.st_dev).modes:
+        return
     mode = mode_for(old.st_mode, own.st_mode & stat.S_IXUSR != 0)
     names = _kept_names(theirs)
     surplus = _kept_names(ours) - names

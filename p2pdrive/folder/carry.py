@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from p2pdrive.errors import Changed
 from p2pdrive.folder.attributes import keep
+from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.files import FileKind
 from p2pdrive.folder.place import Place, look
 
@@ -42,7 +43,7 @@ def _copy(source: Place, target: Place) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | plain
         writing = os.open(target.name, flags, 0o600, dir_fd=target.directory)
         try:
-            if found.st_mode & stat.S_IXUSR:
+            if found.st_mode & stat.S_IXUSR and disk_of(os.fstat(writing).st_dev).modes:
                 os.fchmod(writing, 0o700)
             while data := os.read(reading, _COPY_BYTES):
                 view = memoryview(data)

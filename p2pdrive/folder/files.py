@@ -36,9 +36,9 @@ class FileKind(IntEnum):
 class Stat(NamedTuple):
     """What was at a path when it was looked at.
 
-    ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file;
-    ``target`` is a symlink's, None where it is not UTF-8. A content is unchanged for certain only while
-    all of it is equal, ``ctime_ns`` included: an edit may keep size and mtime.
+    ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file, None
+    where the disk does not keep it; ``target`` is a symlink's, None where it is not UTF-8. A content is
+    unchanged for certain only while all of it is equal, ``ctime_ns`` included: an edit may keep the rest.
     """
 
     kind: FileKind
@@ -46,8 +46,12 @@ class Stat(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     inode: int
-    executable: bool
+    executable: bool | None
     target: str | None
+
+    def is_executable(self, otherwise: bool) -> bool:
+        """The owner's bit of a file, or ``otherwise`` where the disk does not keep it."""
+        return otherwise if self.executable is None else self.executable
 
     def same_version(self, other: "Stat") -> bool:
         """Equal but for ``ctime_ns``, which a rename changes too."""

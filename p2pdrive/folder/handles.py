@@ -7,6 +7,7 @@ from typing import Self
 
 from p2pdrive.errors import Changed, NotWritable, Unreadable
 from p2pdrive.folder.attributes import mode_for
+from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Stat
 from p2pdrive.folder.place import stat_of
@@ -59,7 +60,7 @@ class LocalReadHandle:
         """
         mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
         wanted = mode_for(mode, executable)
-        if mode & 0o777 != wanted:
+        if mode & 0o777 != wanted and disk_of(self.opened.st_dev).modes:
             os.fchmod(self._fd, wanted)
         stored = self.stat().executable
         os.utime(self._fd, ns=(mtime_ns, mtime_ns))

@@ -14,6 +14,7 @@ from types import TracebackType
 
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.carry import carry
+from p2pdrive.folder.disks import ASKED, ask
 from p2pdrive.folder.faults import failures, fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
@@ -47,6 +48,7 @@ class LocalFiles:
             raise RootMissing(
                 f"{root}: its {STATE_DIRECTORY} cannot be opened ({error.strerror}); is the disk mounted?"
             ) from error
+        ask(self._temporary.fd, ASKED)
         self._finished: dict[str, Stat] = {}  # temporaries that wait for their names
         self._gap = Lock()
         self._safe = SafeWrite(self._calls, self._temporary, self._gap)

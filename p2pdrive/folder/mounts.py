@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import NamedTuple
 
+from p2pdrive.folder.disks import ASKED_INSIDE, ask
 from p2pdrive.folder.place import Place
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.model.paths import join, parent, refusal, within
@@ -41,6 +42,7 @@ class Mounts:
         self._root_present = root_present
         self._calls = calls
         self._lock = Lock()
+        self._asked: dict[str, int] = {}  # the device that was asked what it keeps, by mount
         self.known: frozenset[str] = frozenset()
 
     def expect(self, known: Iterable[str]) -> None:
@@ -79,6 +81,20 @@ class Mounts:
                 self._forget([mount])
             elif devices.own == devices.above or (mount == mounts[-1] and device == devices.above):
                 raise OSError(errno.ENODEV, _AWAY.format(mount))
+            elif device == devices.own and mount == mounts[-1] and self._asked.get(mount) != device:
+                self._ask(mount, device)
+
+    def _ask(self, mount: str, device: int) -> None:
+        """What its disk keeps is to be known before anything there is looked at or written."""
+        self._asked[mount] = device
+        try:
+            directory = self._calls.open_beneath(self._root, mount, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError:
+            return
+        try:
+            ask(directory, ASKED_INSIDE)
+        finally:
+            os.close(directory)
 
     def _forget(self, gone: Sequence[str]) -> None:
         if gone and self._root_present():

@@ -7,6 +7,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.files import FileKind, Stat
 
 _INTEGER_MAX = (1 << 63) - 1
@@ -26,7 +27,9 @@ def stat_of(found: os.stat_result, target: str | None = None) -> Stat:
     year 2262 is that year's, and an inode of 64 bits (some network file systems have them) is signed."""
     mode = found.st_mode
     kind = _KINDS.get(stat.S_IFMT(mode), FileKind.OTHER)
-    executable = kind is FileKind.FILE and mode & stat.S_IXUSR != 0
+    executable: bool | None = kind is FileKind.FILE and mode & stat.S_IXUSR != 0
+    if kind is FileKind.FILE and not disk_of(found.st_dev).executable:
+        executable = None
     mtime_ns = found.st_mtime_ns
     if not -_INTEGER_MAX <= mtime_ns <= _INTEGER_MAX:
         mtime_ns = _INTEGER_MAX if mtime_ns > 0 else -_INTEGER_MAX

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from p2pdrive.errors import Changed, RootMissing, Unreadable
+from p2pdrive.folder.disks import ASKED_INSIDE
 from p2pdrive.folder.files import FileKind, Files, Name, Stat
 from p2pdrive.folder.ignore import SIBLING_PREFIX, Ignore
 from p2pdrive.model.paths import join, refusal
@@ -78,6 +79,8 @@ def _item(ignore: Ignore, directory: str, found: Name) -> Seen | Unseen | Proble
     if found.name is None:
         shown = join(directory, found.raw.decode(errors="backslashreplace"))
         return Problem(shown, "its name is not UTF-8; rename it, and it is synced")
+    if found.name.startswith(ASKED_INSIDE):
+        return None
     path = join(directory, found.name)
     if found.name.startswith(SIBLING_PREFIX):
         return Problem(path, "was left by an interrupted write; look whether you need it, then remove it")

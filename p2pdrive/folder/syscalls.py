@@ -16,6 +16,8 @@ from contextlib import suppress
 from functools import cache
 from typing import Any
 
+from p2pdrive.folder.disks import disk_of
+
 #: openat2 has one number on all Linux architectures but alpha (<asm-generic/unistd.h>).
 _OPENAT2 = 437
 #: <linux/openat2.h>: RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
@@ -114,7 +116,7 @@ class SystemCalls:
     def lease(self, fd: int) -> bool | None:
         """Keep others from opening for writing a file that is open for reading, until ``fd`` is closed.
 
-        False where one has it open for writing already, None where the platform cannot tell.
+        False where one has it open for writing already, None where the platform or the disk cannot tell.
         """
         if not self.leases:
             return None
@@ -124,7 +126,8 @@ class SystemCalls:
             fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         except OSError as error:
-            return False if error.errno == errno.EAGAIN else None
+            told = error.errno == errno.EAGAIN and disk_of(os.fstat(fd).st_dev).leases
+            return False if told else None
         return True
 
     def being_written(self, directory: int, name: str) -> bool:

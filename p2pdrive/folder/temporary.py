@@ -11,6 +11,7 @@ from contextlib import suppress
 from itertools import count
 
 from p2pdrive.folder.attributes import close_to_others, mode_for
+from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.files import Displaced, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.place import Place, look, stat_of
@@ -71,7 +72,7 @@ class TemporaryArea:
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.fd, follow_symlinks=False)
         found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         mode = stat.S_IMODE(found.st_mode)
-        if mode != (wanted := mode_for(mode, executable)):
+        if disk_of(found.st_dev).modes and mode != (wanted := mode_for(mode, executable)):
             os.chmod(name, wanted, dir_fd=self.fd)
             found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         return stat_of(found)
