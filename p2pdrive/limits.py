@@ -198,6 +198,18 @@ HELD_PATIENCE_SECONDS = 5.0
 #: Seconds for which a folder that is being adopted waits for ignore rules that cannot be shown, though others
 #: are there who may have them: a disk that is full for a moment is no reason to publish what they hide.
 RULES_PATIENCE_SECONDS = 60.0
+#: Seconds for which a deletion waits before others are told: a path that is back by then was edited, and a
+#: folder that is going has lost more files by then. A person who deletes one file notices no more than this.
+DELETION_MOMENT_SECONDS = 0.4
+#: Deletions within so many seconds that count as a burst, and seconds for which a burst must have paused.
+#: ``rm -rf`` on a slow network disk deletes some a second.
+BURST_DELETIONS_MIN = 8
+BURST_WINDOW_SECONDS = 10.0
+BURST_REST_SECONDS = 4.0
+#: Deletions that wait in memory; more are found again by a look at the whole folder. Some 20 MB.
+DELETIONS_HELD_MAX = 100_000
+#: Seconds before a folder went away in which a deletion may have been of its going.
+DELETED_LATELY_SECONDS = 60.0
 #: Seconds between two whole scans while the watcher works.
 RESCAN_SECONDS = 3600
 #: Files smaller than this are hashed at once when they change; larger ones wait until they are quiet.

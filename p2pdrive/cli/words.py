@@ -53,6 +53,9 @@ def state_text(drive: DriveStatus) -> str:
             return f"in sync: no other member yet; `p2pdrive share {printable(drive.path)}` prints an invite"
         case DriveState.IN_SYNC:
             return "in sync"
+        case DriveState.SCANNING if drive.deleting:
+            gone = counted(drive.deleting, "file or folder", "files and folders")
+            return f"scanning: {gone} deleted here; the others are told in a moment, once no more go"
         case DriveState.SCANNING:
             return "scanning: looking for changes in the folder"
         case DriveState.SYNCING:
@@ -62,9 +65,16 @@ def state_text(drive: DriveStatus) -> str:
         case DriveState.PAUSED:
             return "paused: nothing is sent or received"
         case DriveState.OFFLINE:
-            return "offline: the folder is not there; bring back its disk (nothing was deleted elsewhere)"
+            return f"offline: the folder is not there; bring back its disk ({_deleted_elsewhere(drive)})"
         case DriveState.ERROR:
             return "error: this drive has stopped, see its problems; the node's log says more"
+
+
+def _deleted_elsewhere(drive: DriveStatus) -> str:
+    if not drive.deleted_lately:
+        return "nothing was deleted elsewhere"
+    gone = counted(drive.deleted_lately, "file or folder", "files and folders")
+    return f"{gone} deleted just before counted as yours; the others' history keeps them, nothing else went"
 
 
 def missing(drive: DriveStatus) -> str:
@@ -118,9 +128,9 @@ def size(count: int) -> str:
     return f"{value:.0f} {units[0]}" if value >= 99.95 else f"{value:.1f} {units[0]}"
 
 
-def counted(count: int, noun: str) -> str:
-    """``1 file``, ``2,000 files``."""
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+def counted(count: int, noun: str, many: str = "") -> str:
+    """``1 file``, ``2,000 files``; ``many`` where an s is not enough."""
+    return f"{count:,} {noun if count == 1 else many or noun + 's'}"
 
 
 def printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """Conflict copies: showing the losers of a path beside it, and hearing what a person does with them."""
 
+from collections.abc import Callable
 from itertools import count
 
 from p2pdrive.engine.ledger import Ledger
@@ -138,19 +139,25 @@ class Copies:
         """Where the copy of ``loser`` is shown, on every node."""
         return copy_path(loser, self._ledger.author_name(loser))
 
-    def settle(self, seen: Observed, entry: Entry, view: View) -> None:
-        """What was done with the copy that ``entry`` stands for."""
+    def settle(
+        self, seen: Observed, entry: Entry, view: View, may_delete: Callable[[str, str], bool]
+    ) -> bool:
+        """What was done with the copy that ``entry`` stands for. False where it was deleted, which
+        ``may_delete(its path, whose copy it is)`` denies for now."""
         if self._went_back(seen, entry, view):
             self._ledger.forget(seen.path)
             for path in (seen.path, view.of):
                 self._ledger.touch(path, 0)
-            return
+            return True
         verdict = self._ledger.verdict(seen.path)
         loser = self._standing_loser(view)
         heads = self._ledger.heads(seen.path)
         actions = reconcile_view(
             seen.path, heads, verdict, loser, entry.content, seen.content, self._may_write
         )
+        dismissed = any(isinstance(action, Dismiss) for action in actions)
+        if dismissed and not seen.content.live and not may_delete(seen.path, view.of):
+            return False
         tasks = len(self._settled.tasks)
         for action in actions:
             self._perform(action, seen, entry, view, verdict)
@@ -162,6 +169,7 @@ class Copies:
         else:
             self.show_losers(seen.path, verdict, set())  # of what others made of it
             self._ledger.mark_unshown(seen.path, 0)
+        return True
 
     def _perform(
         self, action: ViewAction, seen: Observed, entry: Entry, view: View, verdict: Verdict

@@ -12,6 +12,7 @@ from contextlib import aclosing
 
 import trio
 
+from p2pdrive.engine.deleting import Deleting
 from p2pdrive.engine.exchange import Exchange
 from p2pdrive.engine.materialise import Materialiser
 from p2pdrive.engine.named import sort
@@ -49,6 +50,7 @@ class Drive:
         self._changed = changed
         self._offload = replica.services.offload
         self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved, remember)
+        self.deleting = Deleting(replica, self._settle, self._look_at, self._moved)
         self.materialiser = Materialiser(
             replica,
             self.exchange.sources,
@@ -57,6 +59,7 @@ class Drive:
             self._progressed,
             self._may_publish,
             lambda: self.exchange.pulling,
+            self.deleting,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
         self._being_written: set[str] = set()
@@ -73,6 +76,7 @@ class Drive:
             nursery.start_soon(self.materialiser.run)
             nursery.start_soon(self._watch)
             nursery.start_soon(self._observe)
+            nursery.start_soon(self.deleting.run)
             nursery.start_soon(self._look_at_what_is_written)
             nursery.start_soon(self._try_again)
             self.materialiser.wake()
@@ -118,7 +122,8 @@ class Drive:
     @property
     def settled(self) -> bool:
         """Whether all local changes that we know of are recorded."""
-        return self.scanned and not self._changed_paths and not self._observing and not self._being_written
+        waiting = self._changed_paths or self._being_written or self.deleting.count
+        return self.scanned and not waiting and not self._observing
 
     @property
     def informed(self) -> bool:
@@ -215,7 +220,7 @@ class Drive:
         await self._settle(found.files)
         for path in found.directories:
             await self._look_into(path)
-        await self._settle(found.gone)
+        await self._settle(self.deleting.unknown(found.gone))
         for path in found.gone_directories:
             await self._look_into(path)
 
@@ -226,8 +231,8 @@ class Drive:
             if not start and await self._reload_ignore():  # a whole scan may take hours
                 self._look_at([""])
             await self._settle(paths)
-            await self._settle(scan.take_missing(ended=False))
-        await self._settle(scan.take_missing(ended=True))
+            await self._settle(self.deleting.unknown(scan.take_missing(ended=False)))
+        await self._settle(self.deleting.unknown(scan.take_missing(ended=True)))
         if not start:  # nobody else may ever ask for a copy that is gone
             await self._settle(await self._offload(self.replica.arriving))
         rules = self.replica.ignore.problems if not start else ()

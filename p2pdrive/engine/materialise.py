@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import trio
 
+from p2pdrive.engine.deleting import Deleting
 from p2pdrive.engine.fetch import Fetcher
 from p2pdrive.engine.moved import with_sources
 from p2pdrive.engine.problems import Kind, Problems
@@ -32,7 +33,7 @@ class Materialiser:
     """The one place of a drive that settles paths and changes the folder.
 
     ``look_again(paths)`` is called with paths that changed under our hands; ``changed`` after every step
-    forward. ``may_publish`` as ``Settler`` says.
+    forward. ``may_publish`` as ``Settler`` says; ``deleting`` knows which deletions may be published.
     """
 
     def __init__(
@@ -44,11 +45,13 @@ class Materialiser:
         changed: Callable[[], None],
         may_publish: Callable[[str], bool],
         pulling: Callable[[], bool],
+        deleting: Deleting,
     ) -> None:
         self._replica = replica
         self._offload = replica.services.offload
         self._fetcher = Fetcher(replica, links)
-        self._settler = Settler(replica, may_publish)
+        self._settler = Settler(replica, may_publish, deleting.permits)
+        self._deleting = deleting
         self._shower = Shower(replica)
         self._problems = problems
         self._look_again = look_again
@@ -192,6 +195,7 @@ class Materialiser:
         for path in settled.well:
             if self._problems.resolve(path) and path == IGNORE_FILE:
                 self._look_again([path])  # the rules could not be read before, perhaps
+        self._deleting.note(settled)
         self._report(settled.problems, Kind.SETTLED)
         troubled = {problem.path for problem in settled.problems}
         for task in settled.tasks:

@@ -9,6 +9,7 @@ from pathlib import Path
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
+from p2pdrive.engine.state import State
 from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
@@ -49,6 +50,7 @@ class Replica:
             opened.callback(self.files.close)
             self.database = Database(str(state / "index.db"))
             opened.callback(self.database.close)
+            self._state = State(root)
             self.genesis = _genesis(self.database)
             self.drive = self.genesis.drive
             self.chunker = Chunker(self.genesis.chunking)
@@ -65,6 +67,12 @@ class Replica:
             self.left_to_look_into: set[str] = set()
             self.reload_ignore()
             opened.pop_all()
+
+    def check_whole(self) -> None:
+        """Raises RootMissing where the folder, or its state, is not there as it was opened."""
+        if not self.files.root_present():
+            raise RootMissing(f"{self.root} is not there any more.")
+        self._state.check()
 
     def shows_inside(self, log: Log, directory: str) -> bool:
         """Whether the index knows of anything in ``directory`` that the ignore rules do not hide."""

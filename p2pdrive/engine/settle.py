@@ -23,18 +23,23 @@ from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
+from p2pdrive.planning.deletions import Gone
 from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Situation, reconcile
 
 
 class Settler:
     """Settles paths of one drive. Synchronous; one run at a time.
 
-    What ``may_publish`` denies for now is not published: such paths are to be looked at again.
+    What ``may_publish`` denies for now is not published: such paths are to be looked at again. A deletion
+    that ``may_delete`` denies is not published either; it is in ``gone`` then.
     """
 
-    def __init__(self, replica: Replica, may_publish: Callable[[str], bool]) -> None:
+    def __init__(
+        self, replica: Replica, may_publish: Callable[[str], bool], may_delete: Callable[[str], bool]
+    ) -> None:
         self._replica = replica
         self._may_publish = may_publish
+        self._may_delete = may_delete
 
     def settle(self, named: Sequence[str]) -> Settled:
         """Settle some hundred paths, in one transaction. Raises RootMissing, IndexCorrupt, DiskFull."""
@@ -51,14 +56,20 @@ class Settler:
             observed = _without_stale_renames(log, observed, settled)
             ledger = Ledger(self._replica, log, pen, observed)
             may_write = log.membership.may_write(self._replica.services.identity.device)
-            run = _Run(self._replica, ledger, may_write, settled, self._may_publish)
+            left = {seen.moved.path for seen in observed if seen.moved is not None}
+
+            def may_delete(path: str, of: str) -> bool:
+                """What was renamed is not deleted; nor is its copy, where that was taken along."""
+                return path in left or of in left or self._may_delete(path)
+
+            run = _Run(self._replica, ledger, may_write, settled, self._may_publish, may_delete)
             observed = [seen for seen in observed if run.recognise(seen)]
             for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
                 run.settle(seen)
             marks = ledger.finish()
             settled.published = pen.written
         decided = {seen.path for seen in observed if seen.content.kind is not Kind.DIRECTORY}
-        self._replica.decided(decided.difference(settled.again))
+        self._replica.decided(decided.difference(settled.again, (gone.path for gone in settled.gone)))
         settled.tasks = _marked(settled.tasks, marks)
         settled.touched |= ledger.touched
         return settled
@@ -225,12 +236,14 @@ class _Run:
         may_write: bool,
         settled: Settled,
         may_publish: Callable[[str], bool],
+        may_delete: Callable[[str, str], bool],
     ) -> None:
         self._replica = replica
         self._ledger = ledger
         self._may_write = may_write
         self._settled = settled
         self._may_publish = may_publish
+        self._may_delete = may_delete
         self._copies = Copies(replica, ledger, may_write, settled)
 
     def recognise(self, seen: Observed) -> bool:
@@ -249,15 +262,24 @@ class _Run:
         self._ledger.note_arrival(seen)
         entry = self._ledger.entry(seen.path)
         if entry is not None and entry.view is not None:
-            self._copies.settle(seen, entry, entry.view)
-        elif self._waits_for_its_inside(seen, entry):
-            self._settled.again.append(seen.path)
+            if not self._copies.settle(seen, entry, entry.view, self._may_delete):
+                self._hold(seen, entry)
+        elif entry is not None and self._waits_for_its_inside(seen, entry):
+            if seen.content.live:
+                self._settled.again.append(seen.path)
+            else:
+                self._hold(seen, entry)
         else:
             self._settle_path(seen, entry)
 
-    def _waits_for_its_inside(self, seen: Observed, entry: Entry | None) -> bool:
+    def _hold(self, seen: Observed, entry: Entry) -> None:
+        """The deletion of ``entry`` waits."""
+        age = (self._replica.services.now_ns() - entry.checked_ns) / 1e9
+        self._settled.gone.append(Gone(seen.path, max(0.0, age), entry.view is not None))
+
+    def _waits_for_its_inside(self, seen: Observed, entry: Entry) -> bool:
         """A directory that is gone, or something else now, is published as such after what was in it."""
-        if entry is None or entry.content.kind is not Kind.DIRECTORY or seen.content.kind is Kind.DIRECTORY:
+        if entry.content.kind is not Kind.DIRECTORY or seen.content.kind is Kind.DIRECTORY:
             return False
         if not self._may_write:
             return False  # nothing is published here, so there is nothing to wait for
@@ -270,6 +292,9 @@ class _Run:
         if isinstance(action, Publish):
             if not self._may_publish(seen.path):
                 self._settled.again.append(seen.path)
+                return
+            if entry is not None and not action.content.live and not self._may_delete(seen.path, ""):
+                self._hold(seen, entry)
                 return
             if not self._publish(action, seen):
                 return

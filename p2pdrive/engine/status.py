@@ -51,7 +51,11 @@ class PeerStatus:
 
 @dataclass(frozen=True, slots=True)
 class DriveStatus:
-    """One drive as this node sees it; ``missing_*`` is known of, and not yet here."""
+    """One drive as this node sees it; ``missing_*`` is known of, and not yet here.
+
+    ``deleting``: files and folders that are gone here, of which the others will be told in a moment.
+    ``deleted_lately``: of how many they were told in the minute before the folder went away.
+    """
 
     id: str
     name: str
@@ -66,6 +70,8 @@ class DriveStatus:
     conflicts: int
     problems: tuple[ProblemStatus, ...]
     peers: tuple[PeerStatus, ...]
+    deleting: int = 0
+    deleted_lately: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from p2pdrive.index.entries import Entry, View
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import Content
 from p2pdrive.model.vector import Vector
+from p2pdrive.planning.deletions import Gone
 
 
 class Keep(NamedTuple):
@@ -42,7 +43,7 @@ class Settled:
     """``tasks``: to be shown. ``again``: being written, to be looked at soon. ``published``: records written.
 
     ``well``: paths that have no problem (any more). ``touched``: other paths that are to be shown now too.
-    ``left``: not settled yet, as the run has read enough.
+    ``left``: not settled yet, as the run has read enough. ``gone``: deletions that are not published yet.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -52,3 +53,4 @@ class Settled:
     published: int = 0
     left: list[str] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
+    gone: list[Gone] = field(default_factory=list)

@@ -376,7 +376,7 @@ class LocalFiles:
     def _root_missing(self) -> RootMissing:
         return RootMissing(
             f"{self._path}: the drive's folder is not there any more, or not its {STATE_DIRECTORY}; "
-            "nothing was deleted, bring it back and syncing goes on"
+            "bring it back, and syncing goes on"
         )
 
 

@@ -48,7 +48,7 @@ def walk(files: Files, ignore: Ignore, start: str = "") -> Iterator[Seen | Unsee
         if isinstance(item, Seen) and item.stat.kind is FileKind.DIRECTORY:
             levels.append(_listing(files, ignore, item.path))
     if not files.root_present():
-        raise RootMissing("the drive's folder went away while it was scanned; nothing was deleted")
+        raise RootMissing("the drive's folder went away while it was scanned; bring it back")
 
 
 def _first(files: Files, ignore: Ignore, start: str) -> Iterator[Seen | Unseen | Problem]:

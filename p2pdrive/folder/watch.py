@@ -139,4 +139,4 @@ def _identity(root: Path) -> tuple[int, int] | None:
 
 
 def _missing(root: Path) -> RootMissing:
-    return RootMissing(f"{root}: the drive's folder is not in its place; nothing was deleted, bring it back")
+    return RootMissing(f"{root}: the drive's folder is not in its place; bring it back")

@@ -43,6 +43,7 @@ class Keeper:
         self.state = DriveState.SCANNING
         self.trouble = ""
         self.trouble_since_ns = 0
+        self.deleted_lately = 0  # of how many deletions the others were told just before it was closed
         self.ended = trio.Event()
         self._services = services
         self._marks = marks
@@ -87,6 +88,7 @@ class Keeper:
             self._moved()
             await self.drive.run()
         finally:
+            self.deleted_lately = self.drive.deleting.told_lately if self.drive is not None else 0
             self.drive = None
             with trio.CancelScope(shield=True):
                 self._remember(await self._services.offload(_close, replica, self._marks))

@@ -1,6 +1,7 @@
 """What the node says of its drives: status, versions, members."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from p2pdrive.api.control import Member as MemberReport
@@ -34,7 +35,8 @@ async def drive_status(
             (ProblemStatus("", keeper.trouble, when(keeper.trouble_since_ns)),) if keeper.trouble else ()
         )
         name = keeper.name or keeper.path.rpartition("/")[2]
-        return _empty(keeper.id, name, keeper.path, "", keeper.state, trouble)
+        status = _empty(keeper.id, name, keeper.path, "", keeper.state, trouble)
+        return replace(status, deleted_lately=keeper.deleted_lately)
     try:
         counts = await drive.replica.services.offload(_count, drive.replica)
     except WorldError as error:  # the folder went just now: the keeper hears of it soon
@@ -56,6 +58,7 @@ async def drive_status(
             for member in members.values()
             if member.device != device
         ),
+        deleting=drive.deleting.count,
     )
 
 

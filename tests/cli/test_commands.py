@@ -151,6 +151,7 @@ async def test_status_as_json_has_the_promised_keys(socket, control, home, capsy
     assert set(drive) == {
         *("id", "name", "path", "role", "state", "files", "directories", "bytes"),
         *("missing_files", "missing_bytes", "conflicts", "problems", "peers"),
+        *("deleting", "deleted_lately"),
     }
     assert drive["state"] == "in-sync"
     assert set(drive["problems"][0]) == {"path", "what", "since"}

@@ -326,7 +326,7 @@ def test_person_renames_what_was_just_renamed_here_and_not_noted_yet(
         anna, berta = await two_that_share(world)
         await old_file(world, anna, "f")
         assert berta.drive is not None
-        replica, settler = berta.drive.replica, Settler(berta.drive.replica, lambda _: True)
+        replica, settler = berta.drive.replica, Settler(berta.drive.replica, _always, _always)
         if young:
             with replica.writing() as log:
                 log.connection.execute("UPDATE entries SET checked_ns = mtime_ns")
@@ -364,3 +364,7 @@ def test_person_renames_what_was_just_renamed_here_and_not_noted_yet(
         assert anna.disk.tree().keys() == {"h"}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def _always(_: str) -> bool:
+    return True

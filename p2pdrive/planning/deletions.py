@@ -1,0 +1,94 @@
+"""When a deletion that was found may be told to others; pure.
+
+A path that is gone has one of two causes: a person deleted it, or the whole folder is going (``rm -rf``, a
+move to another disk, file by file). The first few deletions look alike. So each waits a moment, and more than
+a handful at once (a burst) wait until they have paused: by then a folder that was going is gone, and its
+deletions are dropped. A path that is back before its time was edited, or never deleted.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from p2pdrive.limits import (
+    BURST_DELETIONS_MIN,
+    BURST_REST_SECONDS,
+    BURST_WINDOW_SECONDS,
+    DELETION_MOMENT_SECONDS,
+    DELETIONS_HELD_MAX,
+)
+from p2pdrive.model import paths
+
+
+class Gone(NamedTuple):
+    """The file or directory at ``path`` is gone. ``age``: seconds since its content was last known to be
+    there. ``is_copy``: it was a conflict copy."""
+
+    path: str
+    age: float = 0.0
+    is_copy: bool = False
+
+
+class Deletions:
+    """The deletions of one drive that nobody was told of yet. Times are seconds of one steady clock.
+
+    ``left_out``: how many more there were than can be held; a look at the whole folder finds those again.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, bool] = {}  # whether it is a copy
+        self._recent: deque[float] = deque(maxlen=BURST_DELETIONS_MIN)
+        self._last = 0.0  # when the last one was found that makes the others wait
+        self._burst_since: float | None = None  # set from the first deletion of a burst to its end
+        self.left_out = 0
+
+    def __len__(self) -> int:
+        return len(self._held) + self.left_out
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._held
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def find(self, gone: Gone, now: float) -> None:
+        """``gone`` was found; twice is once."""
+        if gone.path in self._held:
+            return
+        if len(self._held) >= DELETIONS_HELD_MAX:
+            self.left_out += 1
+        else:
+            self._held[gone.path] = gone.is_copy
+        if self._burst_since is not None and now - gone.age > self._burst_since:
+            return  # a program makes and deletes files all the time: that is no folder that goes
+        self._last = now
+        self._recent.append(now)
+        if self._burst_since is None and len(self._recent) == BURST_DELETIONS_MIN:
+            first = self._recent[0]
+            self._burst_since = first if now - first <= BURST_WINDOW_SECONDS else None
+
+    def forget(self, settled: Iterable[str]) -> None:
+        """These paths were decided in another way: they are back, or were renamed."""
+        if self._held:
+            for path in settled:
+                self._held.pop(path, None)
+
+    def due(self) -> float | None:
+        """When they may be told, if no more are found until then; None where none waits."""
+        if not self:
+            return None
+        return self._last + (DELETION_MOMENT_SECONDS if self._burst_since is None else BURST_REST_SECONDS)
+
+    def postpone(self, now: float) -> None:
+        """Something else seems to be going on: wait for as long again."""
+        self._last = now
+
+    def take(self) -> list[str]:
+        """All that are held, and are held no more.
+
+        Copies come first, as whoever deleted one saw what was beside it; then the rest, the inside of a
+        directory before itself.
+        """
+        held, self._held = self._held, {}
+        self._burst_since, self.left_out = None, 0
+        return sorted(held, key=lambda path: (not held[path], paths.inside_first(path)))
