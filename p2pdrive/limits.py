@@ -52,9 +52,13 @@ BLOCK_BYTES_MAX = MIB
 BLOCK_BYTES_MIN = 4 * KIB
 #: Bytes of one pack file: small enough to rewrite, large enough to be few.
 PACK_BYTES_MAX = 64 * MIB
-#: Bytes of the largest file whose content goes into packs when it is recorded, so that a person's own
-#: overwritten edits have history (policy ``auto``).
+#: Bytes of the largest file whose second and later versions go into packs when they are recorded here, so
+#: that a person's own overwritten edits have history.
 OWNED_FILE_BYTES_MAX = 4 * MIB
+#: Bytes of a displaced version that are copied into a pack: a file of its own takes a block of the disk and
+#: an inode. Of a larger one no more than this part is copied; else the file itself is kept, by a rename.
+PACKED_VERSION_BYTES_MAX = 64 * KIB
+PACKED_VERSION_PART_MAX = 4
 #: Bytes written to a pack at once: large enough that the call costs nothing, small enough to hold twice.
 APPEND_BYTES = 4 * MIB
 #: Blocks in packs that the index does not name yet, before ``add`` flushes by itself: some 30 MB of memory.

@@ -1,6 +1,7 @@
 """Cutting content into blocks at places that the content itself chooses."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Literal, cast
 
 from blake3 import blake3
@@ -42,6 +43,17 @@ class Chunker:
             yield from self._cut(read, memoryview(buffer))
         finally:
             self._spare_buffers.append(buffer)
+
+    @property
+    def maximum(self) -> int:
+        """Bytes of the largest block."""
+        return self._chunking.maximum
+
+    @cached_property
+    def zeros(self) -> tuple[int, bytes]:
+        """The block that zeros begin with, if they are as many as the largest block has: bytes and hash."""
+        (cut, *_) = self._new_cutter().cut_buf(bytes(2 * self.maximum))
+        return cut.length, blake3(cut.data).digest()
 
     def _cut(self, read: Read, buffer: memoryview) -> Iterator[tuple[bytes, memoryview]]:
         filled, ended = _fill(read, buffer, 0)

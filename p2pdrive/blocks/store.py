@@ -1,7 +1,7 @@
 """The store: where the blocks of a drive can be read from."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
@@ -91,12 +91,12 @@ class Store:
             found.update(block for (block,) in _select(connection, _HELD + ")", asked - found, "(?)"))
         return found
 
-    def held_elsewhere(self, blocks: Iterable[bytes], entry: int) -> set[bytes]:
-        """Those blocks that would still have a place if nothing could be read from this entry's file."""
+    def held_elsewhere(self, blocks: Iterable[bytes], entries: Collection[int]) -> set[bytes]:
+        """Those blocks that would still have a place if nothing could be read from these entries' files."""
         asked = set(blocks)
         found = {block for block in asked if block in self._unindexed}
         with self._database.read() as connection:
-            sql = _HELD + f" AND borrowed.entry != {entry})"
+            sql = _HELD + f" AND borrowed.entry NOT IN ({', '.join(map(str, entries))}))"
             found.update(block for (block,) in _select(connection, sql, asked - found, "(?)"))
         return found
 

@@ -2,18 +2,18 @@
 holds, and, of the rest, which blocks to ask peers for. Synchronous; call it from ``offload``.
 """
 
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from blake3 import blake3
 
+from p2pdrive.blocks.sparse import written_ranges
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.show import temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import DiskFull, WorldError
-from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES, OWNED_FILE_BYTES_MAX
+from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES
 from p2pdrive.model.manifest import Manifest
 
 CONTRADICTS = (
@@ -75,13 +75,11 @@ class Gathering:
                 self._contradicts(number)
                 continue
             try:
-                if not len(want.manifest):
-                    self._replica.files.open_temporary(want.name, 0).close()
-                present = self._present(want) if want.name in earlier else frozenset()
+                present = self._present(want) if want.name in earlier else self._begun(want)
             except WorldError as error:
                 self.failed[number] = str(error)
                 continue
-            lacking = [each for each in want.manifest.ranges() if each[0] not in present]
+            lacking = [each for each in self._written(want) if each[0] not in present]
             needed = sum(length for _, length, _ in lacking)
             if needed > room - self.claimed:
                 self._has_no_room(number, f"it needs {needed:,} bytes on this disk, which is full")
@@ -106,18 +104,7 @@ class Gathering:
             else:
                 wrong.append(block)
         self._write(right)
-        self._keep(right)
         return wrong
-
-    def _keep(self, pieces: Iterable[tuple[bytes, memoryview]]) -> None:
-        """Put into packs what small files are made of; the file itself goes before its history."""
-        with suppress(DiskFull):
-            self._replica.store.add(piece for piece in pieces if self._is_owned(piece[0], len(piece[1])))
-
-    def _is_owned(self, block: bytes, length: int) -> bool:
-        """Whether packs keep the block, so that it outlives the next edit of a small file made here."""
-        wants = (self.wants[place.want] for place in self._places[block] if place.length == length)
-        return any(want.task.content.size <= OWNED_FILE_BYTES_MAX for want in wants)
 
     def give_up(self, blocks: Iterable[bytes], why: str) -> None:
         """The wants that need any of ``blocks`` cannot be gathered now."""
@@ -125,15 +112,33 @@ class Gathering:
             for place in self._places.get(block, ()):
                 self.failed.setdefault(place.want, why)
 
+    def _written(self, want: Want) -> Iterator[tuple[int, int, bytes]]:
+        """The blocks that are written to the temporary: what stays a hole in it reads as zeros."""
+        return written_ranges(self._replica.chunker, want.manifest)
+
+    def _begun(self, want: Want) -> frozenset[int]:
+        """Make the temporary of what has no blocks to be written."""
+        if next(self._written(want), None) is None:
+            self._replica.files.open_temporary(want.name, want.task.content.size).close()
+        return frozenset()
+
     def _present(self, want: Want) -> frozenset[int]:
-        """The offsets of the blocks that an earlier run wrote whole."""
+        """The offsets of the blocks that an earlier run wrote whole. What should be a hole gets its zeros."""
         found = set()
         buffer = memoryview(bytearray(BLOCK_BYTES_MAX))
+        written = {offset for offset, _, _ in self._written(want)}
+        data = -1  # where there is some, at or behind the last block
         with self._replica.files.open_temporary(want.name, want.task.content.size) as handle:
             for offset, length, block in want.manifest.ranges():
+                if offset not in written:
+                    data = handle.next_data(offset) if data < offset else data
+                    if offset + length <= data:
+                        continue
                 view = buffer[:length]
                 if handle.pread(view, offset) == length and blake3(view).digest() == block:
                     found.add(offset)
+                elif offset not in written:
+                    handle.pwrite(bytes(length), offset)
         return frozenset(found)
 
     def _has_no_room(self, number: int, why: str) -> None:
@@ -162,7 +167,6 @@ class Gathering:
         contents = zip(blocks, self._replica.store.read_many(blocks), strict=True)
         found = [(block, memoryview(data)) for block, data in contents if data is not None]
         self._write(found)
-        self._keep(found)  # it may be here only as a part of a large file
         for block, _ in found:
             del self._lengths[block]
 

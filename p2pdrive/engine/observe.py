@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
+from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Changed, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
@@ -146,7 +147,7 @@ class Observer:
         if stat.size > FILE_BYTES_MAX:
             raise Unreadable(_TOO_LARGE)
         self._wait_until_quiet(path, stat)
-        seen = self._read(path, stat)
+        seen = self._read(path, stat, entry.content if entry is not None else DELETED)
         if stat.executable is None:
             seen = seen._replace(content=replace(seen.content, executable=self._was_executable(path, entry)))
         return seen._replace(moved=self._read_from(seen)) if entry is None else seen
@@ -197,8 +198,11 @@ class Observer:
         if stat.size >= EAGER_FILE_BYTES_MAX and 0 <= age < QUIET_SECONDS:
             raise Changed(f"{path} is being written; it is read as soon as it is quiet.")
 
-    def _read(self, path: str, before: Stat) -> Observed:
+    def _read(self, path: str, before: Stat, earlier: Content) -> Observed:
+        """After an ``earlier`` version packs keep what is small: what a person edits time and again has
+        history, and what is only added takes no room."""
         small = before.size <= self._replica.genesis.chunking.minimum
+        again = earlier.blocks > 0
         began = self._replica.services.now_ns()
         with self._replica.files.open(path) as handle:
             if before.size == 0:
@@ -206,22 +210,23 @@ class Observer:
             elif small:
                 manifest, owned = _read_small(path, handle, before.size)
             else:
-                manifest, owned = self._read_large(handle, before.size)
+                manifest, owned = self._read_large(handle, before.size, again)
             after = handle.stat()
         if len(manifest) > MANIFEST_BLOCKS_MAX:
             raise Unreadable(_TOO_LARGE)
         if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):
             raise Changed(f"{path} changed while it was read.")
-        self.owned += owned
+        if again and manifest.root != earlier.root:
+            self.owned += owned
         self.bytes_read += before.size
         content = Content(
             Kind.FILE, before.size, manifest.root, len(manifest), before.is_executable(False), before.mtime_ns
         )
         return Observed(path, content, after, manifest, read_ns=began)
 
-    def _read_large(self, handle: ReadHandle, size: int) -> tuple[Manifest, Blocks]:
-        if size > OWNED_FILE_BYTES_MAX:
-            return self._replica.chunker.chunk(handle.readinto), []
+    def _read_large(self, handle: ReadHandle, size: int, again: bool) -> tuple[Manifest, Blocks]:
+        if size > OWNED_FILE_BYTES_MAX or not again:
+            return chunk_sparse(self._replica.chunker, handle, size), []
         owned = [(block, bytes(data)) for block, data in self._replica.chunker.blocks(handle.readinto)]
         return Manifest.of((len(data), block) for block, data in owned), owned
 

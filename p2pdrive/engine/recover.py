@@ -5,11 +5,15 @@ from collections.abc import Collection
 from contextlib import suppress
 from itertools import chain
 
+from p2pdrive.blocks.sparse import chunk_sparse
+from p2pdrive.engine.history import find_archived
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.retire import keep_version
 from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, FileKind
 from p2pdrive.index.arriving import Arriving
 from p2pdrive.model import paths
+from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.planning.conflicts import copied
 
@@ -24,6 +28,7 @@ def recover(replica: Replica) -> None:
     A version that the log knows goes back only where the index says that it is shown: a power loss can undo
     that it was put away, and its successor may have been deleted by a person since.
     """
+    find_archived(replica)
     for displaced in replica.files.displaced():
         with suppress(Changed, DiskFull, NotWritable, Unreadable):  # it stays there until the next start
             _take_up(replica, displaced)
@@ -76,8 +81,8 @@ def _take_up(replica: Replica, displaced: Displaced) -> None:
         return
     if there is not None and there.inode == displaced.stat.inode:
         replica.files.discard(displaced.name)  # a second name of the same file
-    elif _known(replica, displaced, path):
-        replica.files.discard(displaced.name)
+    elif _put_away(replica, displaced, path):
+        return
     elif there is not None or not _publish(replica, displaced, path):
         _publish_beside(replica, displaced, path)
 
@@ -95,25 +100,38 @@ def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
     return shown == (stat.inode, stat.size, stat.mtime_ns)
 
 
-def _known(replica: Replica, displaced: Displaced, path: str) -> bool:
-    """Whether the log has a version of this content; its blocks go into packs then. A directory may hold
-    anything."""
-    if displaced.stat.kind not in _KINDS:
+def _put_away(replica: Replica, displaced: Displaced, path: str) -> bool:
+    """Whether the log has a version of this content; history keeps it then. A directory may hold anything."""
+    if displaced.stat.kind is FileKind.SYMLINK:
+        known = _in_log(replica, path, _link(displaced))
+        if known:
+            replica.files.discard(displaced.name)
+        return known
+    if displaced.stat.kind is not FileKind.FILE:
         return False
-    known = _in_log(replica, path, _content(replica, displaced))
-    if known and displaced.stat.kind is FileKind.FILE:
-        with replica.files.open_displaced(displaced.name) as handle:
-            replica.store.add(replica.chunker.blocks(handle.readinto))
-        replica.store.flush()
+    manifest = _manifest(replica, displaced)
+    known = _in_log(replica, path, _file(manifest))
+    if known:
+        keep_version(replica, displaced.name, manifest)
     return known
 
 
 def _content(replica: Replica, displaced: Displaced) -> Content:
-    if displaced.stat.kind is FileKind.SYMLINK:
-        return Content(Kind.SYMLINK, target=displaced.stat.target or "")
-    with replica.files.open_displaced(displaced.name) as handle:
-        manifest = replica.chunker.chunk(handle.readinto)
+    link = displaced.stat.kind is FileKind.SYMLINK
+    return _link(displaced) if link else _file(_manifest(replica, displaced))
+
+
+def _link(displaced: Displaced) -> Content:
+    return Content(Kind.SYMLINK, target=displaced.stat.target or "")
+
+
+def _file(manifest: Manifest) -> Content:
     return Content(Kind.FILE, manifest.size, manifest.root, len(manifest))
+
+
+def _manifest(replica: Replica, displaced: Displaced) -> Manifest:
+    with replica.files.open_displaced(displaced.name) as handle:
+        return chunk_sparse(replica.chunker, handle, displaced.stat.size)
 
 
 def _in_log(replica: Replica, path: str, content: Content) -> bool:

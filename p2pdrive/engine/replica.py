@@ -206,6 +206,9 @@ class Replica:
             connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))
 
     def _read_range(self, number: int, offset: int, view: memoryview) -> int:
+        if number < 0:
+            with self.files.archive.open(-number) as handle:
+                return handle.pread(view, offset)
         with self.database.read() as connection:
             entry = Entries(connection).by_id(number)
         if entry is None:
@@ -220,7 +223,7 @@ def create(root: str, genesis: Genesis, services: Services, adopting: bool) -> N
     Killed half-way it is no drive yet, and may be made again.
     """
     state = Path(root, STATE_DIRECTORY)
-    for directory in (state, state / "packs", state / "tmp"):
+    for directory in (state, state / "packs", state / "tmp", state / "archive"):
         directory.mkdir(mode=0o700, exist_ok=True)
     database = Database(str(state / "index.db"))
     with database.transaction() as connection:

@@ -1,16 +1,26 @@
-"""Keeping what history needs of displaced versions, before they are let go."""
+"""Keeping what history needs of displaced versions, before they are let go.
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+Where other files hold all blocks of a version, nothing is kept. Where little of it is held nowhere else, that
+goes into packs. Else the displaced file is archived: kept as it is, by a rename, which takes no room.
+The index names an archived file before it is renamed, so that it is in one of two places, and its name tells
+which version it is, whenever the node is stopped (``recover``).
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from blake3 import blake3
 
 from p2pdrive.engine.note import Change
 from p2pdrive.engine.replica import Replica
-from p2pdrive.errors import Changed, Unreadable
+from p2pdrive.errors import Changed, DiskFull, Unreadable, WorldError
+from p2pdrive.folder.temporary import number_of
+from p2pdrive.history.log import Log
+from p2pdrive.index.archived import Archived, ArchivedFile, borrowed_as
 from p2pdrive.index.entries import Entry
 from p2pdrive.index.manifests import Manifests
-from p2pdrive.limits import BLOCK_BYTES_MAX
+from p2pdrive.limits import BLOCK_BYTES_MAX, PACKED_VERSION_BYTES_MAX, PACKED_VERSION_PART_MAX
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.record import Kind
 
@@ -22,41 +32,110 @@ class Retired(NamedTuple):
     entry: Entry | None
 
 
-def retire(replica: Replica, displaced: Sequence[Retired], changes: Sequence[Change]) -> list[Retired]:
-    """Move their blocks into packs, but those that other files still hold, or what was shown (``changes``).
+class Kept(NamedTuple):
+    """A displaced file that may be put away. ``archived`` is its content if the file itself is kept, None if
+    it is not needed any more. ``entry`` is the one whose version it was."""
 
-    Returns those that may be let go: what cannot be read stays displaced. Raises DiskFull.
+    name: str
+    archived: Manifest | None
+    entry: Entry | None = None
+
+
+def retire(replica: Replica, displaced: Sequence[Retired], changes: Sequence[Change]) -> list[Kept]:
+    """Decide how each is kept, and copy into packs what goes there; ``changes`` are what is shown now.
+
+    Left out is what cannot be read: it stays displaced.
     """
     if not displaced:
         return []
-    kept = {change.content.root for change in changes}
+    shown = {change.content.root for change in changes}
     with replica.reading() as log:
         manifests = Manifests(log.connection)
-        staying = _blocks_of(manifests, changes)
-        return [each for each in displaced if _is_retired(replica, manifests, each, kept, staying)]
+        keeping = _Keeping(
+            replica, [each.entry.id for each in displaced if each.entry], _blocks_of(manifests, changes)
+        )
+        found = [_kept(keeping, manifests, each, shown) for each in displaced]
+    try:
+        replica.store.flush()
+    except DiskFull:
+        return []  # they stay displaced; the next start finds a place for them
+    return [kept for kept in found if kept is not None]
 
 
-def _is_retired(
-    replica: Replica, manifests: Manifests, displaced: Retired, kept: set[bytes], staying: set[bytes]
-) -> bool:
-    entry = displaced.entry
-    if entry is None or entry.content.kind is not Kind.FILE or entry.content.root in kept:
-        return True
+def note_archived(replica: Replica, log: Log, kept: Iterable[Kept]) -> None:
+    """Name what is archived, within the caller's transaction."""
+    now = replica.services.now_ns()
+    for name, manifest, _ in kept:
+        if manifest is not None:
+            number = number_of(name)
+            archived = Archived(log.connection)
+            archived.forget(number)
+            archived.put(ArchivedFile(number, manifest.root, manifest.size, now))
+            replica.store.borrow(log.connection, borrowed_as(number), manifest)
+            Manifests(log.connection).put(manifest)
+
+
+def put_away(replica: Replica, kept: Iterable[Kept]) -> None:
+    """Let go of displaced files that the index says are kept."""
+    for name, manifest, _ in kept:
+        if manifest is None:
+            replica.files.discard(name)
+        else:
+            with suppress(WorldError):  # it is looked for among the displaced when the drive is opened
+                replica.files.archive.keep(name)
+
+
+def keep_version(replica: Replica, name: str, manifest: Manifest) -> None:
+    """Keep a displaced file of this content for history, and let it go."""
+    kept = [_Keeping(replica, (), set()).keep(Kept(name, manifest))]
+    replica.store.flush()
+    with replica.writing() as log:
+        note_archived(replica, log, kept)
+    put_away(replica, kept)
+
+
+def _kept(keeping: "_Keeping", manifests: Manifests, displaced: Retired, shown: set[bytes]) -> Kept | None:
+    name, entry = displaced
+    nothing = Kept(name, None, entry)
+    if entry is None or entry.content.kind is not Kind.FILE or entry.content.root in shown:
+        return nothing
     manifest = manifests.get(entry.content.root, entry.content.blocks, entry.content.size)
     if manifest is None:
-        return True
+        return nothing
     try:
-        _keep(replica, displaced.name, entry, manifest, staying)
+        return keeping.keep(Kept(name, manifest, entry))
     except (Changed, Unreadable):
-        return False
-    return True
+        return None
 
 
-def _keep(replica: Replica, name: str, entry: Entry, manifest: Manifest, staying: set[bytes]) -> None:
-    held = replica.store.held_elsewhere((block for _, block in manifest), entry.id) | staying
-    wanted = [place for place in manifest.ranges() if place[2] not in held]
-    with replica.files.open_displaced(name) as handle:
-        replica.store.add(_read_ranges(handle.pread, wanted))
+class _Keeping:
+    """Versions that are kept together: ``gone`` are the entries whose files were displaced, all of them, and
+    ``staying`` the blocks that will be held."""
+
+    def __init__(self, replica: Replica, gone: Collection[int], staying: set[bytes]) -> None:
+        self._replica = replica
+        self._gone = gone
+        self._staying = staying
+
+    def keep(self, kept: Kept) -> Kept:
+        """Copy into packs what is worth it."""
+        manifest = kept.archived
+        assert manifest is not None
+        blocks = {block for _, block in manifest}
+        held = self._replica.store.held_elsewhere(blocks, self._gone) | self._staying
+        wanted = [place for place in manifest.ranges() if place[2] not in held]
+        lacking = sum({block: length for _, length, block in wanted}.values())
+        if lacking <= max(PACKED_VERSION_BYTES_MAX, manifest.size // PACKED_VERSION_PART_MAX):
+            with suppress(DiskFull):
+                self._pack(kept.name, wanted)
+                kept = kept._replace(archived=None)
+        self._staying |= blocks
+        return kept
+
+    def _pack(self, name: str, wanted: Sequence[tuple[int, int, bytes]]) -> None:
+        if wanted:
+            with self._replica.files.open_displaced(name) as handle:
+                self._replica.store.add(_read_ranges(handle.pread, wanted))
 
 
 def _blocks_of(manifests: Manifests, changes: Iterable[Change]) -> set[bytes]:

@@ -12,7 +12,7 @@ from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.errors import Changed, RootMissing, Unreadable, WorldError
+from p2pdrive.errors import Changed, DiskFull, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind, Files
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
@@ -47,8 +47,9 @@ class Settler:
         observer = Observer(self._replica)
         observed = self._observe(named, observer, settled)
         if observer.owned:
-            self._replica.store.add(observer.owned)
-            self._replica.store.flush()
+            with suppress(DiskFull):  # history yields to the folder
+                self._replica.store.add(observer.owned)
+                self._replica.store.flush()
         observed = self._make_durable(observed, observer, settled)
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")

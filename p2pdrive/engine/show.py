@@ -1,7 +1,7 @@
 """Making the folder show what was decided: the safe writes of one run of tasks, and their entries.
 
-Nothing is done in place. What is replaced or removed goes to the temporary area first; its blocks move
-into packs before it is let go, so that history keeps them ("retire"). Killed at any line, the folder
+Nothing is done in place. What is replaced or removed goes to the temporary area first, and from there into
+packs or the archive, so that history keeps it ("retire"). Killed at any line, the folder
 holds the old or the new version of each path, and the next start takes up what was displaced.
 """
 
@@ -16,7 +16,7 @@ from p2pdrive.engine.moved import is_version
 from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.retire import Retired, retire
+from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import (
     Changed,
@@ -99,14 +99,11 @@ class Shower:
             if task.path not in failed:
                 run.carry_out(task)
         unsure = self._make_durable(run)
-        try:
-            run.retired = retire(self._replica, run.retired, run.changes)
-            self._replica.store.flush()
-        except DiskFull:
-            run.retired = []  # they stay displaced; the next start finds a place for them
+        run.kept = retire(self._replica, run.retired, run.changes)
         run.leave_out(unsure)
         with self._replica.writing() as log:
             note(self._replica, log, run.changes)
+            note_archived(self._replica, log, run.kept)
             Arriving(log.connection).drop([*run.shown.done, *run.to_make])
             log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
@@ -114,8 +111,7 @@ class Shower:
         for path, stat in ((change.path, change.stat) for change in run.changes):
             if stat is not None and stat.kind is FileKind.FILE and tells_edits(stat, now):
                 run.shown.stats[path] = stat
-        for retired in run.retired:
-            self._files.discard(retired.name)
+        put_away(self._replica, run.kept)
         return run.shown
 
     def _sync_gathered(self, run: "_Run", gathered: Mapping[str, str]) -> set[str]:
@@ -155,6 +151,7 @@ class _Run:
         self.shown = Shown()
         self.changes: list[Change] = []
         self.retired: list[Retired] = []
+        self.kept: list[Kept] = []
         self.directories: set[str] = set()
         self.altered: list[str] = []  # files that got another time or mode where they are
         self.marks: dict[str, tuple[int, ...]] = {}  # by the path of their task
@@ -174,7 +171,7 @@ class _Run:
         self.shown.done = [path for path in self.shown.done if path not in unsure and path not in left]
         self.to_make = [path for path in self.to_make if path not in unsure]
         self.marks = {path: marks for path, marks in self.marks.items() if path not in unsure}
-        self.retired = [each for each in self.retired if each.entry and each.entry.path not in unsure]
+        self.kept = [each for each in self.kept if each.entry and each.entry.path not in unsure]
 
     def finish(self, task: Task) -> bool:
         """Give the temporary of a whole content its time and mode; False, and why, where that fails."""

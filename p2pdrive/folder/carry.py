@@ -5,13 +5,11 @@ import stat
 from contextlib import suppress
 
 from p2pdrive.errors import Changed
+from p2pdrive.folder import holes
 from p2pdrive.folder.attributes import keep
 from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.files import FileKind
 from p2pdrive.folder.place import Place, look
-
-#: Bytes copied at a time.
-_COPY_BYTES = 1024 * 1024
 
 
 def carry(source: Place, target: Place) -> None:
@@ -45,10 +43,7 @@ def _copy(source: Place, target: Place) -> None:
         try:
             if found.st_mode & stat.S_IXUSR and disk_of(os.fstat(writing).st_dev).modes:
                 os.fchmod(writing, 0o700)
-            while data := os.read(reading, _COPY_BYTES):
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(writing, view) :]
+            holes.copy(reading, writing)
             keep(target, source)
             os.utime(writing, ns=(found.st_mtime_ns, found.st_mtime_ns))
             os.fsync(writing)

@@ -102,6 +102,14 @@ class ReadHandle(Protocol):
     def pread(self, view: memoryview, offset: int) -> int:
         """Fill from ``offset``; the bytes read, 0 at the end. Raises Unreadable."""
 
+    def next_data(self, offset: int) -> int:
+        """Where data begins at or behind ``offset``, after a hole, which reads as zeros. The size where there
+        is none, ``offset`` where the disk does not tell. Raises Unreadable."""
+
+    def next_hole(self, offset: int) -> int:
+        """Where the next hole begins at or behind ``offset``; the size where there is none, or the disk does
+        not tell. Raises Unreadable."""
+
     def stat(self) -> Stat:
         """Of the file that is open, whatever has its name now."""
 
@@ -122,6 +130,25 @@ class WriteHandle(ReadHandle, Protocol):
         """Write all of ``view`` at ``offset``. Raises DiskFull (part of it may be written), NotWritable."""
 
 
+class Archive(Protocol):
+    """Files by their numbers. See ``folder/archive.py``. Errors are those of ``Files``."""
+
+    def keep(self, displaced: str) -> None:
+        """Rename a displaced file into the archive; one that is there already is fine.
+
+        Killed in between: it is displaced, or in the archive. Raises Changed where it is in neither.
+        """
+
+    def numbers(self) -> Sequence[int]:
+        """Of all that is kept, oldest first."""
+
+    def open(self, number: int) -> ReadHandle:
+        """Open one for reading. Raises Changed where there is none."""
+
+    def discard(self, number: int) -> int:
+        """Remove one, absent is fine; the bytes of disk that it took."""
+
+
 class Files(Protocol):
     """One drive's folder. See the module's docstring for the errors."""
 
@@ -135,6 +162,10 @@ class Files(Protocol):
 
     def expect_mounts(self, known: Iterable[str]) -> None:
         """``known`` was ``mounts`` in an earlier run."""
+
+    @property
+    def archive(self) -> Archive:
+        """Where displaced files are kept for history."""
 
     def root_present(self) -> bool:
         """Whether the root's path still leads to the folder that was opened, its ``.p2pdrive`` inside."""

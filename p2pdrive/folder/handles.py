@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from p2pdrive.errors import Changed, NotWritable, Unreadable
+from p2pdrive.folder import holes
 from p2pdrive.folder.attributes import mode_for
 from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.faults import fault
@@ -43,6 +44,20 @@ class LocalReadHandle:
         """See ``ReadHandle``."""
         try:
             return os.preadv(self._fd, [view], offset)
+        except OSError as error:
+            raise fault(error, self._path, Unreadable) from error
+
+    def next_data(self, offset: int) -> int:
+        """See ``ReadHandle``."""
+        try:
+            return holes.next_data(self._fd, offset)
+        except OSError as error:
+            raise fault(error, self._path, Unreadable) from error
+
+    def next_hole(self, offset: int) -> int:
+        """See ``ReadHandle``."""
+        try:
+            return holes.next_hole(self._fd, offset)
         except OSError as error:
             raise fault(error, self._path, Unreadable) from error
 

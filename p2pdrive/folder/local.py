@@ -13,6 +13,7 @@ from threading import Lock
 from types import TracebackType
 
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
+from p2pdrive.folder.archive import LocalArchive
 from p2pdrive.folder.carry import carry
 from p2pdrive.folder.disks import ASKED, ask
 from p2pdrive.folder.faults import failures, fault
@@ -43,6 +44,7 @@ class LocalFiles:
             raise RootMissing(f"{root}: the drive's folder cannot be opened ({error.strerror})") from error
         try:
             self._temporary = TemporaryArea(self._root, self._calls)
+            self.archive = LocalArchive(self._root, self._temporary, self._calls, self._translated)
         except OSError as error:
             os.close(self._root)
             raise RootMissing(
@@ -256,6 +258,7 @@ class LocalFiles:
 
     def close(self) -> None:
         """See ``Files``."""
+        self.archive.close()
         self._temporary.close()
         os.close(self._root)
 

@@ -115,6 +115,10 @@ class TemporaryArea:
         """A name for a temporary that no one else uses."""
         return f"own.{next(self._next):x}"
 
+    def number_beyond(self, used: int) -> None:
+        """Number what is displaced from now on beyond ``used``, too."""
+        self._next = count(max(next(self._next), used + 1))
+
     def spare(self, path: str) -> Place:
         """A free place for what is about to be displaced from ``path``."""
         return Place(self.fd, displaced_name(next(self._next), path))

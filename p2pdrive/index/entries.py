@@ -164,7 +164,7 @@ class Entries:
 
     def forget_all(self) -> None:
         """Forget what the folder showed, and what was borrowed from it."""
-        self._db.execute("DELETE FROM borrowed")
+        self._db.execute("DELETE FROM borrowed WHERE entry > 0")  # the others are the archive's
         self._db.execute("DELETE FROM entries")
 
     def totals(self) -> dict[Kind, tuple[int, int]]:

@@ -71,4 +71,10 @@ THIRD = (
         finished INTEGER NOT NULL) WITHOUT ROWID""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD)
+#: Replaced and deleted files that history keeps as they are.
+FOURTH = (
+    """CREATE TABLE archived (
+        number INTEGER PRIMARY KEY, root BLOB NOT NULL, size INTEGER NOT NULL, since_ns INTEGER NOT NULL)""",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH)

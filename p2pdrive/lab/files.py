@@ -18,6 +18,7 @@ from p2pdrive.folder.files import Displaced, Name, Published, Stat
 from p2pdrive.folder.safe_write import IN_USE, move_in_two_steps
 from p2pdrive.folder.temporary import DISPLACED, number_of, origin_of
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
+from p2pdrive.lab.archive import SimulatedArchive
 from p2pdrive.lab.disk import Disk
 from p2pdrive.lab.handles import SimulatedReadHandle, SimulatedWriteHandle
 from p2pdrive.lab.inodes import MAY_ALL, MAY_NOTHING, Directory, File, Inode, Link, os_error
@@ -35,7 +36,9 @@ class SimulatedFiles:
         self._disk = disk
         self._volume = disk.volume
         self._area = area = opened.area
-        self._numbers = count(1 + max((number_of(name) for name, _ in area.entries.values()), default=0))
+        self.archive = SimulatedArchive(opened)
+        taken = [number_of(name) for name, _ in area.entries.values()]
+        self._numbers = count(1 + max((*taken, *self.archive.numbers()), default=0))
         self._safe = SafeSteps(opened, self._numbers)
 
     # --- looking ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from typing import Self
 from p2pdrive.errors import Changed, NotWritable, Unreadable
 from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Stat
-from p2pdrive.lab.inodes import File, Inode
+from p2pdrive.lab.inodes import PAGE_BYTES, File, Inode
 from p2pdrive.lab.opened import Opened
 
 
@@ -34,6 +34,22 @@ class SimulatedReadHandle:
     def pread(self, view: memoryview, offset: int) -> int:
         """See ``ReadHandle``."""
         return self._read("pread", view, offset)
+
+    def next_data(self, offset: int) -> int:
+        """See ``ReadHandle``: pages of zeros are holes."""
+        data = self._file.data
+        for at in range(offset - offset % PAGE_BYTES, len(data), PAGE_BYTES):
+            if any(data[at : at + PAGE_BYTES]):
+                return max(at, offset)
+        return max(offset, len(data))
+
+    def next_hole(self, offset: int) -> int:
+        """See ``ReadHandle``."""
+        data = self._file.data
+        for at in range(offset - offset % PAGE_BYTES, len(data), PAGE_BYTES):
+            if not any(data[at : at + PAGE_BYTES]):
+                return max(at, offset)
+        return max(offset, len(data))
 
     def stat(self) -> Stat:
         """See ``ReadHandle``."""

@@ -307,8 +307,11 @@ class Oracle:
         for each, there in self.touched.unscanned_on(machine).items():
             if there == data:
                 del self.touched.unscanned[machine, each]  # the node may have moved it before it went
+        elsewhere = self._is_shown_elsewhere(machine, data)
+        if not elsewhere:
+            story.gone = number
         viewer = self._is_viewer(machine)  # what it does with others' files is nobody else's business
-        if not viewer or story.writer == machine or not self._is_shown_elsewhere(machine, data):
+        if not viewer or story.writer == machine or not elsewhere:
             story.replaced = number
         else:
             self.touched.put_away.setdefault(machine, {})[data] = number

@@ -16,7 +16,8 @@ class Story:
     """One content. The numbers are those of events, 0 for never; the latest counts.
 
     ``kept`` is when it was on a disk that was put back from a backup: history must have it from then on.
-    ``unrecorded`` is when another's was put back, and disks showed it that had not recorded it.
+    ``unrecorded`` is when another's was put back, and disks showed it that had not recorded it. What a
+    person takes away by hand where nobody else has it (``gone``) need not be kept by anyone.
     """
 
     data: bytes
@@ -27,6 +28,7 @@ class Story:
     forgiven: int = 0
     kept: int = 0
     unrecorded: int = 0
+    gone: int = 0  # when a person took it away on a machine and no other one showed it
     why: str = ""
 
     @property
@@ -37,7 +39,7 @@ class Story:
     @property
     def may_be_missing(self) -> bool:
         """Whether a record of it may be all that is left."""
-        return bool(self.forgiven) or self.unrecorded > self.written
+        return bool(self.forgiven or self.gone) or self.unrecorded > self.written
 
     @property
     def must_be_readable(self) -> bool:

@@ -343,3 +343,50 @@ def test_forbidden_files_are_named_as_such(files: Files, root: Path) -> None:
 
 def test_free_space_is_told(files: Files) -> None:
     assert files.free_bytes() > 0
+
+
+def test_displaced_file_is_archived_under_its_number(files: Files) -> None:
+    put(files, "a", b"one")
+    name = files.remove("a", there(files, "a"))
+    files.archive.keep(name)
+    files.archive.keep(name)  # stopped in between, and done once more
+    (number,) = files.archive.numbers()
+    assert files.displaced() == []
+    with files.archive.open(number) as handle:
+        buffer = bytearray(10)
+        assert bytes(buffer[: handle.pread(memoryview(buffer), 1)]) == b"ne"
+    put(files, "b", b"two")
+    files.archive.keep(files.remove("b", there(files, "b")))
+    assert files.archive.numbers() == sorted(files.archive.numbers())
+    assert len(files.archive.numbers()) == 2
+    assert files.archive.discard(number) > 0
+    assert files.archive.discard(number) == 0
+    assert number not in files.archive.numbers()
+    with pytest.raises(Changed):
+        files.archive.open(number)
+
+
+def test_what_is_in_neither_place_cannot_be_archived(files: Files) -> None:
+    put(files, "a", b"one")
+    name = files.remove("a", there(files, "a"))
+    files.discard(name)
+    with pytest.raises(Changed):
+        files.archive.keep(name)
+
+
+def test_parts_of_a_temporary_that_were_never_written_are_holes(files: Files) -> None:
+    """And wherever a disk does not tell of holes, all of it counts as data."""
+    page, size = 64 * 1024, 1024 * 1024
+    with files.open_temporary("received", size) as handle:
+        handle.pwrite(b"x" * page, 4 * page)
+        if handle.next_data(0) != 0:
+            assert handle.next_data(0) == 4 * page
+            assert handle.next_hole(4 * page) == 5 * page
+            assert handle.next_data(5 * page) == size
+        assert handle.next_hole(0) in (0, size)
+        assert handle.next_data(4 * page + 7) == 4 * page + 7
+        assert handle.next_data(size) == size
+        assert handle.next_hole(size) == size
+        buffer = bytearray(page)
+        assert handle.readinto(memoryview(buffer)) == page  # looking for holes moves nothing
+        assert not any(buffer)

@@ -154,7 +154,7 @@ BAD = [
     Bad("AcknowledgedMeansDurable", on_one("UPDATE actors SET seq = seq - 1 WHERE own = 1"), moment="during"),
     Bad("AcknowledgedMeansDurable", lose_a_crash, moment="during"),
     Bad("AcknowledgedMeansDurable", lose_what_the_index_has, moment="during"),
-    Bad("BlocksPresent", on_both("DELETE FROM packed")),
+    Bad("BlocksPresent", on_both("DELETE FROM borrowed")),
     Bad("AtomicVisibility", act("anna", lambda anna: anna.disk.write("a.txt", b"x")), moment="during"),
     Bad("Determinism", on_one("UPDATE records SET head = 0 WHERE head = 2")),
     Bad("BoundedCopies", act("anna", lambda anna: anna.disk.write(_COPY, b"a")), moment="at_rest"),

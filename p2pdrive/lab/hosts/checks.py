@@ -180,11 +180,15 @@ def _not_in_history(host: Host, versions: list[Version]) -> list[Version]:
     database = Database(str(state / "index.db"))
 
     def read_range(entry: int, offset: int, view: memoryview) -> int:
-        with database.read() as connection:
-            found = Entries(connection).by_id(entry)
-        if found is None:
-            raise BlockMissing("the file is gone")
-        with open(host.folder / found.path, "rb") as file:
+        if entry < 0:
+            path = state / "archive" / f"{-entry:x}"
+        else:
+            with database.read() as connection:
+                found = Entries(connection).by_id(entry)
+            if found is None:
+                raise BlockMissing("the file is gone")
+            path = host.folder / found.path
+        with open(path, "rb") as file:
             return os.preadv(file.fileno(), [view], offset)
 
     try:
