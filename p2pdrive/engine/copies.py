@@ -6,6 +6,7 @@ from itertools import count
 from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import describes, may_have_bytes
 from p2pdrive.engine.tasks import Keep, Settled, Task
 from p2pdrive.folder.files import Stat
 from p2pdrive.history.authoring import Edit
@@ -64,7 +65,7 @@ class Copies:
             return
         base = self._ledger.entry(view.of)
         self._ledger.note(seen, {}, view)
-        if base is not None and seen.stat is not None and base.inode == seen.stat.inode:
+        if base is not None and describes(base, seen.stat, seen.content):
             self._ledger.forget(view.of)  # it is this very file
 
     def _find_aside(self, path: str, there: Stat | None) -> None:
@@ -82,7 +83,7 @@ class Copies:
             stat = self._replica.files.stat(copy)
             if stat is not None and entry.inode in (stat.inode, self._ledger.inode_of_new_copy(copy)):
                 aside = Observed(copy, entry.content, stat, moved=entry)
-                self._ledger.note(aside, {}, View(path, loser.actor, loser.seq))
+                self._ledger.note_unread(aside, {}, View(path, loser.actor, loser.seq))
                 return
 
     def _view_of(self, seen: Observed) -> View | None:
@@ -212,7 +213,8 @@ class Copies:
         if there is None:
             return False
         if base is None or base.inode == entry.inode:
-            return (there.inode, there.size) == (entry.inode, entry.content.size)
+            same = (there.inode, there.size) == (entry.inode, entry.content.size)
+            return same and may_have_bytes(self._replica, view.of, entry.content)
         # Where the path shows another content, what was put there has replaced what had won.
         return base.content.identity == entry.content.identity and there.inode == base.inode
 

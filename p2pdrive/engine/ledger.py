@@ -7,8 +7,9 @@ written in a few at its end: a statement a path would cost more than all the res
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from p2pdrive.engine.observe import Observed, describes
+from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import describes, unproven
 from p2pdrive.folder.files import Stat
 from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
@@ -64,7 +65,7 @@ class Ledger:
 
     def note_rename(self, seen: Observed) -> None:
         """What was at that path may be where we were about to rename it when we were stopped: note that, so
-        that it is not missed. Raises Unreadable where nobody can tell."""
+        that it is not missed, and have it read. Raises Unreadable where nobody can tell."""
         entry = self.entry(seen.path)
         if entry is None or entry.view is not None or _inode(seen.stat) == entry.inode:
             return
@@ -77,7 +78,7 @@ class Ledger:
         if stat.mtime_ns in (entry.content.mtime_ns, arrival.content.mtime_ns):
             executable = stat.is_executable(entry.content.executable)
             content = replace(entry.content, executable=executable, mtime_ns=stat.mtime_ns)
-            self.note(Observed(arrival.path, content, stat, moved=entry), arrival.seen)
+            self.note_unread(Observed(arrival.path, content, stat, moved=entry), arrival.seen)
 
     def note_arrival(self, seen: Observed) -> None:
         """Note what we were stopped in noting: that it is there because we showed it."""
@@ -88,7 +89,7 @@ class Ledger:
         if arrival.is_copy or not _is_in(arrival, seen):
             return
         entry = self.entry(seen.path)
-        if entry is not None and describes(entry, seen):
+        if entry is not None and describes(entry, seen.stat, seen.content):
             if _times(seen.content) != _times(arrival.content):
                 if _times(seen.content) == (arrival.content.executable, entry.content.mtime_ns):
                     self.note(seen, entry.vector)  # it got its mode, and not its time yet
@@ -173,6 +174,12 @@ class Ledger:
             self._note_live(seen, before, vector, view)
         elif seen.path not in self._moved:  # else the entry is about to follow its file
             self.forget(seen.path)
+
+    def note_unread(self, seen: Observed, vector: Vector, view: View | None = None) -> None:
+        """The folder showed ``seen``; nobody knows who has been at it since, so it is read soon."""
+        assert seen.stat is not None
+        self.note(seen._replace(stat=unproven(seen.stat)), vector, view)
+        self.touch(seen.path, 0)
 
     def forget(self, path: str) -> None:
         """The folder shows nothing at ``path``."""

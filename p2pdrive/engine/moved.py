@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import untouched
 from p2pdrive.engine.tasks import Task
-from p2pdrive.folder.files import Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.planning.conflicts import judge
@@ -34,17 +34,11 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         wanted = judge(heads.get(source, ()), source in crowded).content
         mark = marks[source][0] if source in marks else None
         entry, stat = entries.get(source), stats.get(source)
-        if entry is None or stat is None or not is_version(entry, stat):
+        if entry is None or stat is None or not untouched(entry, stat):
             return task._replace(moved_from="")  # an edit that may not be published, say
         return _with_source(task, entry, wanted, mark)
 
     return [checked(task) for task in tasks]
-
-
-def is_version(entry: Entry, stat: Stat) -> bool:
-    """Whether the file that is ``stat`` is the one that the entry stands for, its mode aside."""
-    content = entry.content
-    return (content.size, content.mtime_ns, entry.inode) == (stat.size, stat.mtime_ns, stat.inode)
 
 
 def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:

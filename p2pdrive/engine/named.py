@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import unchanged
 from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log

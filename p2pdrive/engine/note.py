@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import checked_at
 from p2pdrive.folder.files import Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry, View
@@ -26,19 +27,24 @@ class Change(NamedTuple):
     moved_from: str = ""
 
 
-def note(replica: Replica, log: Log, changes: Sequence[Change]) -> None:
-    """Note what was done, inside the caller's transaction. A path is named once, or first as moved away."""
+def note(replica: Replica, log: Log, changes: Sequence[Change], looked_ns: int) -> None:
+    """Note what was done, inside the caller's transaction. A path is named once, or first as moved away.
+
+    ``looked_ns``: when it had been done, and each file was what its change says.
+    """
     plain: dict[str, Change] = {}
     for change in changes:
         if change.stat is None:
             _forget(replica, log, change.path)
         elif change.moved_from:
-            _note_moved(replica, log, change)
+            _note_moved(replica, log, change, looked_ns)
         else:
             plain[change.path] = change
     known = log.entries.get_many(plain)
     now = replica.services.now_ns()
-    entries = [_entry(each, now, known[path].id if path in known else 0) for path, each in plain.items()]
+    entries = [
+        _entry(each, looked_ns, now, known[path].id if path in known else 0) for path, each in plain.items()
+    ]
     numbers = log.entries.put_many(entries)
     manifests = Manifests(log.connection)
     borrowed = []
@@ -59,15 +65,15 @@ def _forget(replica: Replica, log: Log, path: str) -> None:
         replica.store.unborrow(log.connection, number)
 
 
-def _note_moved(replica: Replica, log: Log, change: Change) -> None:
+def _note_moved(replica: Replica, log: Log, change: Change, looked_ns: int) -> None:
     source = log.entries.get(change.moved_from)
     _forget(replica, log, change.path)
     if source is not None:
         log.entries.move(source.id, change.path)
-    log.entries.put(_entry(change, replica.services.now_ns(), 0))
+    log.entries.put(_entry(change, looked_ns, replica.services.now_ns(), 0))
 
 
-def _entry(change: Change, now_ns: int, number: int) -> Entry:
+def _entry(change: Change, looked_ns: int, now_ns: int, number: int) -> Entry:
     assert change.stat is not None
     return Entry(
         change.path,
@@ -75,7 +81,7 @@ def _entry(change: Change, now_ns: int, number: int) -> Entry:
         change.stat.inode,
         change.stat.ctime_ns,
         change.vector,
-        now_ns,
+        checked_at(change.stat, looked_ns, now_ns),
         change.view,
         number,
     )

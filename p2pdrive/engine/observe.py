@@ -9,6 +9,7 @@ from blake3 import blake3
 
 from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import describes, unchanged, untouched
 from p2pdrive.errors import Changed, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.folder.scan import OTHER
@@ -27,12 +28,6 @@ from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 from p2pdrive.planning.conflicts import judge
-
-#: Nanoseconds by which a file system's times may lag: a file touched this close to our last look may
-#: have changed again with the same time. Linux stamps by its timer tick (at most 10 ms) where times are
-#: fine at all; FAT's are the coarsest in use.
-FINE_GRAIN_NS = 20_000_000
-COARSE_GRAIN_NS = 2_000_000_000
 
 _TOO_LARGE = (
     f"is larger than {FILE_BYTES_MAX // TIB} TiB, and is not synced: cut it into parts, or move it away."
@@ -54,35 +49,6 @@ class Observed(NamedTuple):
     manifest: Manifest | None = None
     moved: Entry | None = None
     read_ns: int = 0
-
-
-def describes(entry: Entry, seen: Observed) -> bool:
-    """Whether ``entry`` is of what was seen, and not of another file or thing that was there before."""
-    inode = seen.stat.inode if seen.stat is not None else 0
-    return (entry.inode, entry.content.identity) == (inode, seen.content.identity)
-
-
-def unchanged(entry: Entry, stat: Stat) -> bool:
-    """Whether the path is for certain what the entry says. Times of the same grain prove nothing."""
-    content = entry.content
-    if stat.kind is FileKind.DIRECTORY:
-        return content.kind is Kind.DIRECTORY
-    if stat.kind is FileKind.SYMLINK:
-        return content.kind is Kind.SYMLINK and content.target == stat.target
-    return (
-        content.kind is Kind.FILE
-        and stat.kind is FileKind.FILE
-        and (content.size, content.mtime_ns) == (stat.size, stat.mtime_ns)
-        and stat.is_executable(content.executable) == content.executable
-        and (entry.inode, entry.ctime_ns) == (stat.inode, stat.ctime_ns)
-        and tells_edits(stat, entry.checked_ns)
-    )
-
-
-def tells_edits(stat: Stat, checked_ns: int) -> bool:
-    """Whether a file that was ``stat`` at that time would have another time after any edit since."""
-    grain = FINE_GRAIN_NS if stat.mtime_ns % 1_000_000 else COARSE_GRAIN_NS
-    return stat.mtime_ns < checked_ns - grain
 
 
 class Observer:
@@ -122,7 +88,7 @@ class Observer:
         seen = self._look(path, entry)
         if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
-        known = describes(entry, seen) if entry is not None else seen.stat is None
+        known = describes(entry, seen.stat, seen.content) if entry is not None else seen.stat is None
         if seen.manifest is not None or not known:
             self.directories.add(paths.parent(path))  # an equal inode may be a new file with an old number
         if seen.moved is not None:
@@ -163,19 +129,23 @@ class Observer:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)
 
     def _moved_from(self, path: str, stat: Stat) -> Entry | None:
-        """The entry whose very file this is, if nothing is at its old path any more."""
+        """The entry whose very file this is, if nothing is at its old path any more.
+
+        Only what was renamed with its directory is known unread: a rename of the file itself moves its ctime,
+        as an edit does.
+        """
         for entry in self._origins_of(path, stat):
-            if tells_edits(stat, entry.checked_ns) and self._stat(entry.path) is None:
+            if untouched(entry, stat) and self._stat(entry.path) is None:
                 self._followed.add(entry.id)
                 return entry
         return None
 
     def _read_from(self, seen: Observed) -> Entry | None:
-        """The same of a file whose times did not tell: its bytes do. While they were read, its old path may
-        have been taken, and where nobody may look it counts as new."""
+        """The same of a file that was read: its bytes tell. While they were read, its old path may have been
+        taken, and where nobody may look it counts as new."""
         assert seen.stat is not None
         for entry in self._origins_of(seen.path, seen.stat):
-            if entry.content.identity != seen.content.identity:
+            if not describes(entry, seen.stat, seen.content):
                 continue
             with suppress(Unreadable):
                 if self._replica.files.stat(entry.path) is None:
@@ -185,8 +155,7 @@ class Observer:
 
     def _origins_of(self, path: str, stat: Stat) -> Iterator[Entry]:
         for entry in self._origins.get(stat.inode, ()):
-            same = (entry.content.size, entry.content.mtime_ns) == (stat.size, stat.mtime_ns)
-            if same and entry.path != path and entry.view is None and entry.id not in self._followed:
+            if entry.path != path and entry.view is None and entry.id not in self._followed:
                 yield entry
 
     def _wait_until_quiet(self, path: str, stat: Stat) -> None:

@@ -9,6 +9,7 @@ from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.history import find_archived
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import keep_version
+from p2pdrive.engine.same import describes, one_file
 from p2pdrive.errors import Changed, DiskFull, NotWritable, Unreadable
 from p2pdrive.folder.files import Displaced, FileKind
 from p2pdrive.index.arriving import Arriving
@@ -55,22 +56,26 @@ def _is_kept(replica: Replica, displaced: Displaced) -> bool:
         return False
     path = _origin(replica, displaced)
     there = replica.files.stat(path)
-    return (there is not None and there.inode == displaced.stat.inode) or _in_log(
+    return (there is not None and one_file(there, displaced.stat)) or _in_log(
         replica, path, _content(replica, displaced)
     )
 
 
 def _origin(replica: Replica, displaced: Displaced) -> str:
-    """Where it was taken from, or was to go. A path that is too long for its name is known by the inode."""
+    """Where it was taken from, or was to go. Where that is too long for its name, inode and bytes tell."""
     if displaced.path is not None:
         return displaced.path
-    stat = displaced.stat
+    inode = displaced.stat.inode
     with replica.reading() as log:
-        for entry in log.entries.with_inodes([stat.inode]).get(stat.inode, ()):
-            if (entry.content.size, entry.content.mtime_ns) == (stat.size, stat.mtime_ns):
-                return entry.path
-        for path in Arriving(log.connection).with_inode(stat.inode):
-            return path
+        entries = log.entries.with_inodes([inode]).get(inode, [])
+        arriving = Arriving(log.connection)
+        known = [(entry.path, entry.content) for entry in entries]
+        known += [(each.path, each.content) for each in arriving.among(arriving.with_inode(inode)).values()]
+    if known and displaced.stat.kind in _KINDS:
+        identity = _content(replica, displaced).identity
+        known = [(path, content) for path, content in known if content.identity == identity]
+        if known:
+            return known[0][0]
     return f"recovered {displaced.name.rpartition('.')[2][:8]}"
 
 
@@ -79,7 +84,7 @@ def _take_up(replica: Replica, displaced: Displaced) -> None:
     there = replica.files.stat(path)
     if there is None and _is_shown(replica, displaced, path) and _publish(replica, displaced, path):
         return
-    if there is not None and there.inode == displaced.stat.inode:
+    if there is not None and one_file(there, displaced.stat):
         replica.files.discard(displaced.name)  # a second name of the same file
     elif _put_away(replica, displaced, path):
         return
@@ -96,8 +101,7 @@ def _is_shown(replica: Replica, displaced: Displaced, path: str) -> bool:
         return False
     if stat.kind is FileKind.SYMLINK:
         return entry.content.target == stat.target
-    shown = (entry.inode, entry.content.size, entry.content.mtime_ns)
-    return shown == (stat.inode, stat.size, stat.mtime_ns)
+    return describes(entry, stat, _content(replica, displaced))
 
 
 def _put_away(replica: Replica, displaced: Displaced, path: str) -> bool:

@@ -5,8 +5,8 @@ Memory holds one listing a level, one page of entries, and a bounded list of wha
 
 from collections.abc import Iterator
 
-from p2pdrive.engine.observe import unchanged
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.same import unchanged
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.folder.scan import Unseen, walk
 from p2pdrive.index.entries import Entry

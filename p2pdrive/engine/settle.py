@@ -317,6 +317,8 @@ class _Run:
                 if entry is None and known and not action.keep and action.aside is None:
                     # Its blocks need not be fetched; and what was brought along is no edit later either.
                     self._ledger.note(seen, now.past or {})
+                elif entry is not None and _was_read(seen, entry):
+                    self._ledger.note(seen, entry.vector)  # to get another name or time as it is
                 self._show(action, seen, now.verdict)
             case Blocked():
                 self._settled.problems.append(Problem(action.path, action.what))
@@ -389,6 +391,11 @@ class _Run:
             keep=keep,
         )
         self._settled.tasks.append(task)
+
+
+def _was_read(seen: Observed, entry: Entry) -> bool:
+    """Whether the file was read, and found to have the bytes of its entry."""
+    return seen.manifest is not None and seen.content.identity == entry.content.identity
 
 
 def _not_durable(

@@ -12,11 +12,14 @@ from functools import lru_cache
 
 from blake3 import blake3
 
-from p2pdrive.engine.moved import is_version
 from p2pdrive.engine.note import Change, note
-from p2pdrive.engine.observe import tells_edits
 from p2pdrive.engine.replica import Replica
+<<<<<<< HEAD
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
+=======
+from p2pdrive.engine.retire import Retired, retire
+from p2pdrive.engine.same import checked_at, tells_edits, untouched
+>>>>>>> 5b9d494 (A file is what its bytes are: ctime or the bytes agree before inode, size and time count)
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import (
     Changed,
@@ -98,18 +101,25 @@ class Shower:
         for task in ordered:
             if task.path not in failed:
                 run.carry_out(task)
+        looked = self._replica.services.now_ns()
         unsure = self._make_durable(run)
         run.kept = retire(self._replica, run.retired, run.changes)
         run.leave_out(unsure)
         with self._replica.writing() as log:
+<<<<<<< HEAD
             note(self._replica, log, run.changes)
             note_archived(self._replica, log, run.kept)
+=======
+            note(self._replica, log, run.changes, looked)
+>>>>>>> 5b9d494 (A file is what its bytes are: ctime or the bytes agree before inode, size and time count)
             Arriving(log.connection).drop([*run.shown.done, *run.to_make])
             log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
         now = self._replica.services.now_ns()
         for path, stat in ((change.path, change.stat) for change in run.changes):
-            if stat is not None and stat.kind is FileKind.FILE and tells_edits(stat, now):
+            if stat is None or stat.kind is not FileKind.FILE:
+                continue
+            if tells_edits(stat, checked_at(stat, looked, now)):
                 run.shown.stats[path] = stat
         put_away(self._replica, run.kept)
         return run.shown
@@ -266,7 +276,7 @@ class _Run:
         with self._replica.reading() as log:
             entry = log.entries.get(task.moved_from)
         planned = entry is not None and entry.content.identity == task.content.identity  # else shown since
-        if source is None or entry is None or not planned or not is_version(entry, source):
+        if source is None or entry is None or not planned or not untouched(entry, source):
             raise Changed(f"{task.moved_from} changed.")
         try:
             stat = self._moved(task.moved_from, task.path, source, entry)
@@ -432,7 +442,7 @@ def _same_bytes(task: Task) -> bool:
         and task.expected.kind is FileKind.FILE
         and before.content.identity == task.content.identity
         and task.keep is None
-        and is_version(before, task.expected)
+        and untouched(before, task.expected)
     )
 
 
