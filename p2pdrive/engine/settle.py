@@ -313,12 +313,7 @@ class _Run:
             case Adopt():
                 self._ledger.note(seen, action.seen)
             case Show():
-                known = seen.manifest is not None or now.past is not None
-                if entry is None and known and not action.keep and action.aside is None:
-                    # Its blocks need not be fetched; and what was brought along is no edit later either.
-                    self._ledger.note(seen, now.past or {})
-                elif entry is not None and _was_read(seen, entry):
-                    self._ledger.note(seen, entry.vector)  # to get another name or time as it is
+                self._note_what_is_there(action, seen, entry, now.past)
                 self._show(action, seen, now.verdict)
             case Blocked():
                 self._settled.problems.append(Problem(action.path, action.what))
@@ -332,6 +327,17 @@ class _Run:
             self._finish(seen)
         else:
             self._ledger.mark_unshown(seen.path, now.verdict.content.size)
+
+    def _note_what_is_there(
+        self, action: Show, seen: Observed, entry: Entry | None, past: Vector | None
+    ) -> None:
+        """What was read is noted before another version takes its path: its blocks need not be fetched, and
+        it can be renamed or get another time as it is. What was brought along is no edit later either."""
+        if entry is not None:
+            if seen.manifest is not None and seen.content.identity == entry.content.identity:
+                self._ledger.note(seen, entry.vector)
+        elif (seen.manifest is not None or past is not None) and not action.keep and action.aside is None:
+            self._ledger.note(seen, past or {})
 
     def _finish(self, seen: Observed) -> None:
         """The folder shows what the heads say."""
@@ -391,11 +397,6 @@ class _Run:
             keep=keep,
         )
         self._settled.tasks.append(task)
-
-
-def _was_read(seen: Observed, entry: Entry) -> bool:
-    """Whether the file was read, and found to have the bytes of its entry."""
-    return seen.manifest is not None and seen.content.identity == entry.content.identity
 
 
 def _not_durable(

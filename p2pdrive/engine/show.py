@@ -14,12 +14,8 @@ from blake3 import blake3
 
 from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.replica import Replica
-<<<<<<< HEAD
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
-=======
-from p2pdrive.engine.retire import Retired, retire
 from p2pdrive.engine.same import checked_at, tells_edits, untouched
->>>>>>> 5b9d494 (A file is what its bytes are: ctime or the bytes agree before inode, size and time count)
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import (
     Changed,
@@ -106,12 +102,8 @@ class Shower:
         run.kept = retire(self._replica, run.retired, run.changes)
         run.leave_out(unsure)
         with self._replica.writing() as log:
-<<<<<<< HEAD
-            note(self._replica, log, run.changes)
-            note_archived(self._replica, log, run.kept)
-=======
             note(self._replica, log, run.changes, looked)
->>>>>>> 5b9d494 (A file is what its bytes are: ctime or the bytes agree before inode, size and time count)
+            note_archived(self._replica, log, run.kept)
             Arriving(log.connection).drop([*run.shown.done, *run.to_make])
             log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
