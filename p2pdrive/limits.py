@@ -89,8 +89,11 @@ WATCH_QUIET_SECONDS = 0.003
 WATCH_GATHER_SECONDS = 0.03
 #: Seconds between two looks whether a quiet root is still in its place.
 WATCH_ROOT_SECONDS = 5.0
-#: Seconds between two scans of all of a folder that cannot be watched.
+#: Seconds between two looks through what cannot be watched: after something changed there, and at most. But
+#: it takes no more than one part in so many of a core's time.
+WATCH_POLL_SECONDS_MIN = 5.0
 WATCH_POLL_SECONDS = 30.0
+WATCH_POLL_SHARE = 50
 
 # --- wire ----------------------------------------------------------------------------------------
 #: Bytes of one sealed frame: a block bundle, its header and the seal.

@@ -39,6 +39,8 @@ def drive_lines(drive: DriveStatus) -> Iterator[str]:
         )
     for peer in drive.peers:
         yield f"  {peer_text(peer)}"
+    if drive.watching:
+        yield f"  {printable(drive.watching)}"
     for problem in drive.problems[:PROBLEMS_SHOWN]:
         yield f"  problem since {local_time(problem.since)}: {problem_text(problem)}"
     if len(drive.problems) > PROBLEMS_SHOWN:

@@ -21,6 +21,7 @@ from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.errors import LinkClosed
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.history.log import Frontier, Ingested
 from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS, RULES_PATIENCE_SECONDS
 from p2pdrive.model.paths import IGNORE_FILE
@@ -47,6 +48,7 @@ class Drive:
         self.problems = Problems(replica.services.now_ns, trio.current_time)
         self.since_ns = replica.services.now_ns()
         self.scanned = False
+        self.outlook = Outlook(lambda path: replica.ignore.ignored(path, True))
         self._changed = changed
         self._offload = replica.services.offload
         self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved, remember)
@@ -146,7 +148,7 @@ class Drive:
     # --- a local edit
 
     async def _watch(self) -> None:
-        async with aclosing(self.replica.services.watch(self.replica.root)) as changes:
+        async with aclosing(self.replica.services.watch(self.replica.root, self.outlook)) as changes:
             async for paths in changes:
                 self._look_at(paths)
 
@@ -254,6 +256,7 @@ class Drive:
         changed = await self._offload(self.replica.reload_ignore)
         self._report_scanned(IGNORE_FILE, self.replica.ignore.problems)
         if changed:
+            self.outlook.rules_changed()
             self.materialiser.wake()
         return changed
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from p2pdrive.folder.files import Files
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.secure.identity import Identity
 
 T = TypeVar("T")
@@ -27,7 +28,8 @@ class Services:
     """``now_ns`` is wall time in nanoseconds since 1970; ``random`` gives that many random bytes.
 
     ``open_files`` opens a drive's folder by its absolute path; ``watch`` yields sets of paths in it that
-    are to be looked at again, each with all that is in it: the root (empty) at first, and after a loss.
+    are to be looked at again, each with all that is in it: the root (empty) at first, and after a loss. The
+    ``Outlook`` tells it what is ignored, and is told what cannot be watched.
     ``sync`` makes the file of a descriptor durable.
     """
 
@@ -37,7 +39,7 @@ class Services:
     now_ns: Callable[[], int]
     random: Callable[[int], bytes]
     open_files: Callable[[str], Files]
-    watch: Callable[[str], AsyncGenerator[set[str], None]]
+    watch: Callable[[str, Outlook], AsyncGenerator[set[str], None]]
     sync: Callable[[int], None] = os.fsync
 
     def now_ms(self) -> int:

@@ -55,6 +55,8 @@ class DriveStatus:
 
     ``deleting``: files and folders that are gone here, of which the others will be told in a moment.
     ``deleted_lately``: of how many they were told in the minute before the folder went away.
+    ``polled_directories`` are looked through now and then, as changes in them are not told; ``watching`` says
+    in words why, how late changes are noticed there, and what mends it.
     """
 
     id: str
@@ -72,6 +74,8 @@ class DriveStatus:
     peers: tuple[PeerStatus, ...]
     deleting: int = 0
     deleted_lately: int = 0
+    polled_directories: int = 0
+    watching: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import errno
 import os
 import select
 import struct
+from collections.abc import Callable, Iterable
 from functools import cache
 
 from p2pdrive.model.paths import STATE_DIRECTORY, ancestors, join
@@ -36,19 +37,26 @@ _MASK = (
 #: ``struct inotify_event``: watch, mask, cookie, length of the name that follows.
 _EVENT = struct.Struct("=iIII")
 _READ_BYTES = 256 * 1024
+#: Who is refused what is in a directory, or does not find it, need not know what happens there.
+_NOTHING_TO_SEE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
 
 
 class Inotify:
-    """Watches the tree at ``root``, its ``.p2pdrive`` and names that are not UTF-8 left out.
+    """Watches the tree at ``root``, an absolute path without symlinks. Left out are its ``.p2pdrive``, names
+    that are not UTF-8, and directories that are ``ignored``.
 
-    Raises OSError where no more instances are allowed. ``lost_root`` tells that the root is gone from
-    its place; ``incomplete`` that some directory cannot be watched (too many, say).
+    Raises OSError where no more instances are allowed. ``lost_root`` tells that the root is gone from its
+    place. ``unwatched`` are directories that cannot be watched, with all that is in them; ``at_limit`` is
+    why: no more watches are allowed. ``unmounted`` are those whose disk went.
     """
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, ignored: Callable[[str], bool] = lambda _: False) -> None:
         self.fd = _check(_library().inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC))
         self.lost_root = False
-        self.incomplete = False
+        self.unwatched: set[str] = set()
+        self.unmounted: set[str] = set()
+        self.at_limit = False
+        self._ignored = ignored
         self._poll = select.poll()
         self._poll.register(self.fd, select.POLLIN)
         self._root = root
@@ -57,7 +65,7 @@ class Inotify:
 
     def watch_tree(self, start: str) -> None:
         """Watch ``start`` and all directories below it; fine where it is watched or gone already."""
-        waiting = [start]
+        waiting = [start] if not (start and self._ignored(start)) else []
         while waiting:
             directory = waiting.pop()
             if not self._watch(directory):
@@ -70,9 +78,31 @@ class Inotify:
                         if _is_utf8(entry.name)
                         and entry.is_dir(follow_symlinks=False)
                         and (directory or entry.name != STATE_DIRECTORY)
+                        and not self._ignored(join(directory, entry.name))
                     ]
             except OSError as error:
-                self.incomplete |= error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+                if error.errno not in _NOTHING_TO_SEE:
+                    self.unwatched.add(directory)
+
+    def retry(self) -> set[str]:
+        """Try again to watch what could not be; returns what is watched now."""
+        self.at_limit = False
+        watched: set[str] = set()
+        for directory in sorted(self.unwatched):
+            self.unwatched.discard(directory)
+            self.watch_tree(directory)
+            if directory in self._watches and directory not in self.unwatched:
+                watched.add(directory)
+            if self.at_limit:
+                break
+        return watched
+
+    def follow_rules(self) -> set[str]:
+        """``ignored`` says something else: let go of what is ignored now. Returns what is watched newly."""
+        self._forget({path for path in {*self._watches, *self.unwatched} if path and self._ignored(path)})
+        before = set(self._watches)
+        self.watch_tree("")
+        return set(self._watches).difference(before)
 
     def read(self, changed: set[str]) -> None:
         """Add the paths that events name, drive-relative; new directories are watched when it returns.
@@ -117,6 +147,8 @@ class Inotify:
         directory = self._paths.get(watch)
         if directory is None:
             return
+        if mask & _UNMOUNT:
+            self.unmounted.add(directory)
         if mask & (_IGNORED | _UNMOUNT | _DELETE_SELF | _MOVE_SELF):
             self.lost_root |= not directory
             if mask & _IGNORED:
@@ -142,14 +174,22 @@ class Inotify:
         watch = _library().inotify_add_watch(self.fd, path, _MASK)
         if watch < 0:
             number = ctypes.get_errno()
-            self.incomplete |= number not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+            if number not in _NOTHING_TO_SEE:
+                self.unwatched.add(directory)
+                self.at_limit |= number == errno.ENOSPC
             return False
+        before = self._watches.get(directory, watch)
+        if before != watch and self._paths.get(before) == directory:  # a disk was mounted there, say
+            _library().inotify_rm_watch(self.fd, before)
+            del self._paths[before]
         self._paths[watch] = directory
         self._watches[directory] = watch
         return True
 
-    def _forget(self, gone: set[str]) -> None:
+    def _forget(self, gone: Iterable[str]) -> None:
         """Stop watching directories that left their place, with all below them."""
+        gone = frozenset(gone)
+        self.unwatched = {path for path in self.unwatched if gone.isdisjoint((path, *ancestors(path)))}
         for directory, watch in list(self._watches.items()):
             if directory in gone or not gone.isdisjoint(ancestors(directory)):
                 _library().inotify_rm_watch(self.fd, watch)

@@ -10,12 +10,14 @@ import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 
 import trio
 import watchfiles
 
 from p2pdrive.errors import RootMissing
-from p2pdrive.folder.inotify import Inotify
+from p2pdrive.folder.lookout import Lookout
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.limits import WATCH_GATHER_SECONDS, WATCH_POLL_SECONDS, WATCH_QUIET_SECONDS, WATCH_ROOT_SECONDS
 from p2pdrive.model.paths import STATE_DIRECTORY
 
@@ -24,19 +26,26 @@ _RETURN_MS = 200
 
 
 async def watch(
-    root: Path, offload: Callable[..., Awaitable[None]], poll_seconds: float = WATCH_POLL_SECONDS
+    root: Path,
+    offload: Callable[..., Awaitable[Any]],
+    outlook: Outlook | None = None,
+    poll_seconds: float = WATCH_POLL_SECONDS,
 ) -> AsyncGenerator[set[str], None]:
     """Sets of drive-relative paths that are to be looked at again; a directory with all that is in it.
 
     The first set is the root, as soon as no later change can be missed: a scan then misses nothing.
-    The root comes again whenever events may have been lost, and every ``poll_seconds`` where
-    directories cannot be watched. What is in ``.p2pdrive`` is left out.
+    The root comes again whenever events may have been lost. What cannot be watched is looked through every
+    ``poll_seconds`` at most, as is what other machines may change. ``outlook`` says what is ignored, and is
+    told what is polled. What is in ``.p2pdrive`` is left out.
     Raises RootMissing once the root is not in its place. Close it (``contextlib.aclosing``) when done.
     """
     identity = _identity(root)
     if identity is None:
         raise _missing(root)
-    method = by_inotify(root, offload, poll_seconds) if sys.platform == "linux" else by_watchfiles(root)
+    if sys.platform == "linux":
+        method = by_inotify(root, offload, outlook or Outlook(), poll_seconds)
+    else:
+        method = by_watchfiles(root)
     async with aclosing(method) as changes:
         async for changed in changes:
             if _identity(root) != identity:
@@ -46,34 +55,42 @@ async def watch(
 
 
 async def by_inotify(
-    root: Path, offload: Callable[..., Awaitable[None]], poll_seconds: float
+    root: Path, offload: Callable[..., Awaitable[Any]], outlook: Outlook, poll_seconds: float
 ) -> AsyncGenerator[set[str], None]:
     """``watch`` on Linux; an empty set now and then."""
+    look = Lookout(root, outlook, poll_seconds)
     try:
-        notify = Inotify(os.fspath(root))
-    except OSError:  # this person may have no more instances: look at everything now and then
-        while True:
-            yield {""}
-            await trio.sleep(poll_seconds)
-    try:
-        await offload(notify.watch_tree, "")
-        looked = trio.current_time()
+        await offload(look.begin)
+        mounts_at = poll_at = trio.current_time()
+        outlook.polled = look.polled
         yield {""}
         while True:
-            quiet_seconds = min(poll_seconds, WATCH_ROOT_SECONDS) if notify.incomplete else WATCH_ROOT_SECONDS
-            changed = await _gathered(notify, offload, quiet_seconds)
-            if notify.lost_root:
+            now = trio.current_time()
+            pause = WATCH_ROOT_SECONDS
+            if look.polls:
+                pause = min(pause, max(0.0, poll_at + look.pause - now))
+            changed = await _gathered(look, outlook, offload, pause)
+            if look.lost_root:
                 raise _missing(root)
-            if notify.incomplete and trio.current_time() >= looked + poll_seconds:
-                looked = trio.current_time()
-                changed = {""}
+            if outlook.stale:
+                outlook.stale = False
+                changed |= await offload(look.follow_rules)
+            now = trio.current_time()
+            if now >= mounts_at + min(WATCH_ROOT_SECONDS, poll_seconds):
+                mounts_at = now
+                changed |= await offload(look.follow_mounts)
+            if look.polls and now >= poll_at + look.pause:
+                changed |= await offload(look.poll)
+                poll_at = trio.current_time()
+            outlook.polled = look.polled
             yield changed
     finally:
-        notify.close()
+        look.close()
 
 
 async def by_watchfiles(root: Path) -> AsyncGenerator[set[str], None]:
     """``watch`` elsewhere; an empty set now and then. It cannot tell when it loses events."""
+    root = Path(await trio.Path(root).resolve())
     stop = threading.Event()
     thread = trio.CapacityLimiter(1)  # its own: hundreds of drives would take all the shared ones
     try:
@@ -105,20 +122,27 @@ async def by_watchfiles(root: Path) -> AsyncGenerator[set[str], None]:
 
 
 async def _gathered(
-    notify: Inotify, offload: Callable[..., Awaitable[None]], quiet_seconds: float
+    look: Lookout, outlook: Outlook, offload: Callable[..., Awaitable[Any]], pause: float
 ) -> set[str]:
-    """The next changes, gathered until they pause; none after ``quiet_seconds`` without any."""
+    """The next changes, gathered until they end; none after ``pause`` seconds without any, or once the rules
+    change."""
     changed: set[str] = set()
-    with trio.move_on_after(quiet_seconds) as waiting:
-        await trio.lowlevel.wait_readable(notify.fd)
-    if waiting.cancelled_caught:
+    with trio.move_on_after(pause) as waiting:
+        outlook.interrupt = waiting.cancel
+        if outlook.stale:
+            return changed
+        if look.notify is None:
+            await trio.sleep_forever()
+        else:
+            await trio.lowlevel.wait_readable(look.notify.fd)
+    if waiting.cancelled_caught or look.notify is None:
         return changed
     until = trio.current_time() + WATCH_GATHER_SECONDS
-    await offload(notify.read, changed)
+    await offload(look.notify.read, changed)
     await trio.sleep(WATCH_QUIET_SECONDS)
-    if notify.has_more():  # much is going on: read it in few pieces
+    if look.notify.has_more():  # much is going on: read it in few pieces
         await trio.sleep_until(until)
-        await offload(notify.read, changed)
+        await offload(look.notify.read, changed)
     return changed
 
 

@@ -16,6 +16,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.services import Services
 from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.folder.files import Files
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.lab.disk import Disk, Killed
 from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.network import SimulatedStream
@@ -236,7 +237,7 @@ class Machine:
     def _open_files(self, root: str) -> Files:  # noqa: ARG002 - there is one
         return SimulatedFiles(self.disk)
 
-    async def _watch(self, root: str) -> AsyncGenerator[set[str], None]:
+    async def _watch(self, root: str, _outlook: Outlook) -> AsyncGenerator[set[str], None]:
         """As inotify tells it, a little later; now and then events are lost, which it says."""
         process = self.process
         assert process is not None

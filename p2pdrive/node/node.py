@@ -15,6 +15,7 @@ run
 import functools
 import gc
 import logging
+import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -90,7 +91,7 @@ class Node:
             time.time_ns,
             urandom,
             lambda root: LocalFiles(Path(root)),
-            lambda root: watch(Path(root), trio.to_thread.run_sync),
+            lambda root, outlook: watch(Path(root), trio.to_thread.run_sync, outlook),
         )
         self._book = AddressBook(home.peers())
         self._registrations = {entry.path: entry for entry in home.registrations()}
@@ -237,12 +238,13 @@ class Node:
     async def share(self, path: str, name: str | None, role: str, uses: int, expires: int) -> Shared:
         """Make the folder a drive if it is none, and an invite to it. Raises DriveError, InviteError."""
         offload = self._services.offload
+        path = await offload(self._place, path)
         registration = self._registrations.get(path)
         if registration is not None and registration.invite is not None:
             raise InviteError(f"{path} is still being joined; it can be shared when it is a member.")
         created = False
         if registration is None:
-            await offload(check_folder, path, self._registrations, False)
+            await offload(check_folder, path, await offload(self._places), False)
             created = await offload(make_drive, path, name, self._services)
             registration = Registration(path, (await offload(drive_of, path)).hex())
             self._check_not_here(registration.drive, path)
@@ -257,10 +259,12 @@ class Node:
         invite = Invite.parse(link)
         if invite.expires and invite.expires < self._services.now_ms() // 1000:
             raise InviteError("This invite has expired. Ask for another.")
+        path = await self._services.offload(self._place, path)
         if path in self._registrations:
             raise DriveError(f"{path} is a drive of this node already. Choose another folder.")
         self._check_not_here(invite.drive.hex(), path)
-        await self._services.offload(check_folder, path, self._registrations, True)
+        places = await self._services.offload(self._places)
+        await self._services.offload(check_folder, path, places, True)
         if is_drive(path) and await self._services.offload(drive_of, path) != invite.drive:
             raise DriveError(f"{path} is another drive already. Choose another folder for this one.")
         registration = Registration(path, invite.drive.hex(), invite=link)
@@ -276,6 +280,7 @@ class Node:
 
     async def leave(self, path: str, forget: bool) -> None:
         """Stop syncing the drive at ``path``; its files stay. Raises DriveError."""
+        path = await self._services.offload(self._place, path)
         if path not in self._registrations:
             raise DriveError(f"{path} is no drive of this node. `p2pdrive status` lists them.")
         joining = self._joinings.pop(path, None)
@@ -292,16 +297,20 @@ class Node:
 
     async def log(self, path: str) -> list[Version]:
         """The versions of one path, newest first. Raises DriveError where no open drive holds it."""
-        if path in self._keepers:
+        if await self._services.offload(self._place, path) in self._keepers:
             raise DriveError(f"{path} is the drive itself. Name a file or folder in it.")
+        directory, _, name = path.rpartition("/")
+        real = f"{await self._services.offload(os.path.realpath, directory)}/{name}"
         for root in self._keepers:
             drive = self._drive_at(root)
-            if drive is not None and path.startswith(root + "/"):
-                return await self._services.offload(versions, drive.replica, path[len(root) + 1 :])
+            for each in (path, real):
+                if drive is not None and each.startswith(root + "/"):
+                    return await self._services.offload(versions, drive.replica, each[len(root) + 1 :])
         raise DriveError(f"{path} is in no drive that is open on this node.")
 
     async def devices(self, path: str | None) -> list[Member]:
         """The members of the drive at ``path``, or of all drives. Raises DriveError."""
+        path = await self._services.offload(self._place, path) if path is not None else None
         if path is not None and path not in self._keepers:
             raise DriveError(f"{path} is no drive of this node. `p2pdrive status` lists them.")
         device = self._services.identity.device
@@ -309,6 +318,17 @@ class Node:
         return [member for keeper in chosen for member in members(keeper, device, self._book)]
 
     # --- helpers
+
+    def _place(self, path: str) -> str:
+        """The path by which a folder is registered; else where it really is, as a symlink may be changed."""
+        if path in self._registrations:
+            return path
+        place = os.path.realpath(path)
+        return next((known for known in self._registrations if os.path.realpath(known) == place), place)
+
+    def _places(self) -> set[str]:
+        """Where the folders of this node's drives really are."""
+        return {os.path.realpath(path) for path in self._registrations}
 
     async def _make_invite(self, path: str, role: str, uses: int, expires: int) -> Invite:
         """By the drive that runs, or by opening it for the moment."""

@@ -59,6 +59,8 @@ async def drive_status(
             if member.device != device
         ),
         deleting=drive.deleting.count,
+        polled_directories=drive.outlook.polled.directories,
+        watching=drive.outlook.polled.words(),
     )
 
 

@@ -152,6 +152,7 @@ async def test_status_as_json_has_the_promised_keys(socket, control, home, capsy
         *("id", "name", "path", "role", "state", "files", "directories", "bytes"),
         *("missing_files", "missing_bytes", "conflicts", "problems", "peers"),
         *("deleting", "deleted_lately"),
+        *("polled_directories", "watching"),
     }
     assert drive["state"] == "in-sync"
     assert set(drive["problems"][0]) == {"path", "what", "since"}

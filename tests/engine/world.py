@@ -22,6 +22,7 @@ from p2pdrive.engine.replica import Replica, drive_of
 from p2pdrive.engine.services import Services
 from p2pdrive.folder.files import Files
 from p2pdrive.folder.local import LocalFiles
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.history.log import Frontier
 from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.net.discovery import NoDiscovery
@@ -396,7 +397,7 @@ class Machine:
     def _open_files(self, root: str) -> Files:
         return Meddled(self, Path(root))
 
-    async def _watch(self, root: str) -> AsyncGenerator[set[str], None]:
+    async def _watch(self, root: str, _outlook: Outlook) -> AsyncGenerator[set[str], None]:
         yield {""}
         async for paths in self._kept[Path(root)].looks:
             yield paths

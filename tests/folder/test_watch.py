@@ -5,24 +5,29 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
 
 from p2pdrive.errors import RootMissing
+from p2pdrive.folder import mountinfo
 from p2pdrive.folder import watch as watching
 from p2pdrive.folder.ignore import Ignore
+from p2pdrive.folder.inotify import Inotify
 from p2pdrive.folder.local import LocalFiles
+from p2pdrive.folder.mountinfo import Mount
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.folder.scan import Seen, walk
 
 DEADLINE_SECONDS = 20
 
 
-async def offload(function: Callable[..., None], *arguments: object) -> None:
-    await trio.to_thread.run_sync(function, *arguments)
+async def offload(function: Callable[..., Any], *arguments: object) -> Any:
+    return await trio.to_thread.run_sync(function, *arguments)
 
 
 Method = Callable[[Path], AsyncGenerator[set[str], None]]
@@ -234,34 +239,72 @@ async def test_cancelling_ends_the_watch_at_once(root: Path, method: Method) -> 
     assert scope.cancelled_caught
 
 
-LIMITED = """
+_LIMITED = """
 import sys
+from contextlib import aclosing
 from pathlib import Path
 import trio
+from p2pdrive.folder.outlook import Outlook
 from p2pdrive.folder.watch import watch
 
-Path("/proc/sys/user/max_inotify_" + sys.argv[2]).write_text(sys.argv[3])
+root, what = Path(sys.argv[1]), sys.argv[2]
+limit = Path("/proc/sys/user/max_inotify_" + what)
+allowed = limit.read_text()
+limit.write_text(sys.argv[3])
 
 async def offload(function, *arguments):
-    await trio.to_thread.run_sync(function, *arguments)
+    return await trio.to_thread.run_sync(function, *arguments)
+
+named = []
+
+async def until(condition):
+    while not condition():
+        await trio.sleep(0.01)
+
+async def listen(outlook):
+    async with aclosing(watch(root, offload, outlook, 0.05)) as changes:
+        async for changed in changes:
+            named.extend(changed)
 
 async def main():
-    named = []
+    outlook = Outlook()
     with trio.fail_after(20):
-        async for changed in watch(Path(sys.argv[1]), offload, 0.05):
-            named.append(changed)
-            if named.count({""}) == 3:
-                print("done")
-                return
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(listen, outlook)
+            await until(lambda: named)
+            print(outlook.polled.words())
+            for act in ((root / "a/b/c/new").touch, lambda: (root / "a/b/c/f").write_text("edited")):
+                named.clear()
+                act()
+                await until(lambda: {"a/b/c", "a/b/c/f"} & {*named})
+            await trio.sleep(0.3)  # for it to look a few times more
+            named.clear()
+            await trio.sleep(0.3)
+            assert not named, named
+            limit.write_text(allowed)
+            await until(lambda: not outlook.polled.directories)
+            print(outlook.polled.words())
+            named.clear()
+            (root / "a/b/c/last").touch()
+            await until(lambda: "a/b/c/last" in named)
+            print("done")
+            nursery.cancel_scope.cancel()
 
 trio.run(main)
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limits are those of inotify")
-@pytest.mark.parametrize(("what", "limit"), [("watches", "2"), ("instances", "0")])
-def test_folder_beyond_the_limits_is_looked_at_again_and_again(root: Path, what: str, limit: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "limit", "folders", "setting"),
+    [("watches", "2", 2, "max_user_watches=524288"), ("instances", "0", 4, "max_user_instances=1024")],
+)
+def test_only_what_is_beyond_the_limits_is_looked_through_until_they_are_raised(
+    root: Path, what: str, limit: str, folders: int, setting: str
+) -> None:
+    """At the limit all was scanned every half minute, and nobody said so, until a restart."""
     (root / "a/b/c").mkdir(parents=True)
+    (root / "a/b/c/f").touch()
     unshare = ["unshare", "--user", "--map-root-user"]
     try:
         if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
@@ -269,14 +312,116 @@ def test_folder_beyond_the_limits_is_looked_at_again_and_again(root: Path, what:
     except FileNotFoundError:
         pytest.skip("no `unshare` here")
     result = subprocess.run(
-        [*unshare, sys.executable, "-c", LIMITED, str(root), what, limit],
+        [*unshare, sys.executable, "-c", _LIMITED, str(root), what, limit],
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
         cwd=Path(__file__).parents[2],
     )
-    assert result.stdout == "done\n", result.stderr
+    assert result.returncode == 0, result.stderr
+    said, nothing, end = result.stdout.splitlines()
+    assert said.startswith(f"{folders} folders cannot be watched")
+    assert f"sudo sysctl fs.inotify.{setting}" in said
+    assert (nothing, end) == ("", "done")
+
+
+async def test_folder_behind_a_symlink_is_watched(root: Path) -> None:
+    link = root.with_name("link")
+    link.symlink_to(root)
+    async with watched(native, link) as watcher:
+        (root / "d").mkdir()
+        await watcher.until("d")
+        (root / "d/f").touch()
+        await watcher.until("d/f")
+        link.unlink()
+        link.symlink_to(root / "d")
+        with trio.fail_after(DEADLINE_SECONDS), pytest.raises(RootMissing):
+            await watcher.until("never")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is watched is counted as inotify does")
+async def test_ignored_directories_are_not_watched_until_the_rules_change(root: Path) -> None:
+    rules = Ignore(["node_modules/"])
+    outlook = Outlook(lambda path: rules.ignored(path, True))
+    for name in ("node_modules/a/b", "src/node_modules/c", "src/d"):
+        (root / name).mkdir(parents=True)
+    async with watched(lambda root: watching.watch(root, offload, outlook), root) as watcher:
+        assert watches_of(root) == {"", "src", "src/d"}
+        (root / "node_modules/new").mkdir()
+        (root / "other/node_modules/e").mkdir(parents=True)
+        await watcher.until("other")
+        rules = Ignore(["d/"])
+        outlook.rules_changed()
+        await watcher.until("node_modules")
+        assert watches_of(root) == {directory for directory in everything(root) if directory != "src/d"} | {
+            ""
+        }
+        (root / "node_modules/new/f").touch()
+        await watcher.until("node_modules/new/f")
+
+
+async def test_what_others_change_on_a_network_disk_is_looked_for(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Simulated by a file system whose events are lost: what is changed in it is told by no inotify."""
+    (root / "net/d").mkdir(parents=True)
+    (root / "net/d/f").touch()
+    mount = Mount(os.makedev(0, 99), str(root / "net"), "nfs4")
+    monkeypatch.setattr(mountinfo, "mounts", lambda: [mount])
+    monkeypatch.setattr(Inotify, "_take", lambda *_: None)
+    outlook = Outlook()
+    changes = watching.watch(root, offload, outlook, 0.05)
+    async with watched(lambda _: changes, root) as watcher:
+        assert outlook.polled.directories == 2
+        assert "network disk" in outlook.polled.words()
+        (root / "net/d/f").write_text("edited elsewhere")
+        await watcher.until("net/d")
+        assert watcher.paths <= {"net/d"}
+        (root / "net/new").touch()
+        await watcher.until("net")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
+async def test_disk_that_is_mounted_inside_is_watched_and_what_was_under_it_afterwards(root: Path) -> None:
+    place = root / "d/under"
+    place.mkdir(parents=True)
+    changes = watching.watch(root, offload, None, 0.05)
+    async with watched(lambda _: changes, root) as watcher:
+        with mounted(place):
+            await watcher.until("d/under")
+            watcher.paths.clear()
+            (place / "f").touch()
+            await watcher.until("d/under/f")
+        watcher.paths.clear()
+        await watcher.until("d/under")
+        watcher.paths.clear()
+        (place / "g").touch()
+        await watcher.until("d/under/g")
+        assert watcher.paths == {"d/under/g"}
+
+
+@contextmanager
+def mounted(place: Path) -> Iterator[None]:
+    if subprocess.run(["mount", "-t", "tmpfs", "none", place], check=False).returncode:
+        pytest.skip("this account may not mount")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+
+def watches_of(root: Path) -> set[str]:
+    """The directories that this process watches, by the inodes that the kernel tells."""
+    found: set[str] = set()
+    inodes = {(root / path).stat().st_ino: path for path in {"", *everything(root)} if (root / path).is_dir()}
+    for info in Path("/proc/self/fdinfo").iterdir():
+        with suppress(OSError):
+            for line in info.read_text().splitlines():
+                if line.startswith("inotify"):
+                    inode = int(line.split("ino:")[1].split()[0], 16)
+                    found |= {inodes[inode]} if inode in inodes else set()
+    return found
 
 
 _UNREADABLE = """

@@ -14,7 +14,7 @@ STATUS = {"node", "drives"}
 NODE = {"device", "name", "version", "listen"}
 DRIVE = {
     "id", "name", "path", "role", "state", "files", "directories", "bytes", "missing_files", "missing_bytes",
-    "conflicts", "problems", "peers", "deleting", "deleted_lately",
+    "conflicts", "problems", "peers", "deleting", "deleted_lately", "polled_directories", "watching",
 }  # fmt: skip
 PEER = {"device", "name", "role", "connected", "address", "in_sync", "sent_bytes", "received_bytes"}
 
