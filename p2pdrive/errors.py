@@ -6,6 +6,7 @@
     ├── CallerError               what the person asked for cannot be; nothing was changed
     │   ├── InviteError           malformed, expired, used up, or for a drive that is here already
     │   ├── DriveError            the folder cannot be, or is not, a drive
+    │   │   └── AskFirst          it can, and the person has to say that they mean it
     │   ├── AddressMalformed
     │   ├── PortInUse
     │   ├── HomeInUse             a second node on one home
@@ -50,6 +51,10 @@ class InviteMalformed(InviteError):
 
 class DriveError(CallerError):
     """The folder cannot be, or is not, a drive."""
+
+
+class AskFirst(DriveError):
+    """What was asked for does more than a person may think: to be asked for again with their yes."""
 
 
 class AddressMalformed(CallerError):

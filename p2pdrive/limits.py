@@ -83,6 +83,10 @@ IGNORE_DEPTHS_MAX = 2
 IGNORE_LINES_MAX = 1000
 #: Directories whose verdict a drive's ignore rules remember.
 IGNORE_MEMORY_MAX = 8192
+#: Files of a whole home folder that are counted at most before a person is asked whether they mean it, and
+#: the seconds that this takes at most: they wait for the question.
+SURVEY_FILES_MAX = 200_000
+SURVEY_SECONDS_MAX = 2.0
 #: Seconds without a further event after which changes are handed out, and seconds that they wait at most:
 #: what one program does at once is looked at together, and nobody notices the wait.
 WATCH_QUIET_SECONDS = 0.003

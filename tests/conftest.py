@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from p2pdrive.api.control import Joined, Member, Shared, Version
 from p2pdrive.engine.status import DriveState, DriveStatus, NodeInfo, NodeStatus, PeerStatus, ProblemStatus
-from p2pdrive.errors import DriveError, InviteMalformed
+from p2pdrive.errors import AskFirst, DriveError, InviteMalformed
 
 # No deadline: a shared machine may stall, and a slow example is no wrong one. The profile alone says how many
 # examples there are, so that a thorough run is thorough everywhere.
@@ -71,14 +71,18 @@ class InMemoryControl:
     async def status(self) -> NodeStatus:
         return self.answer
 
-    async def share(self, path: str, name: str | None, role: str, uses: int, expires: int) -> Shared:
-        self.asked.append(("share", path, name, role, uses, expires))
+    async def share(
+        self, path: str, name: str | None, role: str, uses: int, expires: int, yes: bool
+    ) -> Shared:
+        self.asked.append(("share", path, name, role, uses, expires, yes))
+        if path.endswith("anna") and not yes:
+            raise AskFirst(f"{path} is a whole home folder.")
         if path.endswith("nowhere"):
             raise DriveError(f"{path} is not a folder.")
         return Shared(DRIVE, path, True, LINK)
 
-    async def join(self, link: str, path: str) -> Joined:
-        self.asked.append(("join", link, path))
+    async def join(self, link: str, path: str, yes: bool) -> Joined:
+        self.asked.append(("join", link, path, yes))
         if link != LINK:
             raise InviteMalformed("That is no invite.")
         return Joined(DRIVE, "Photos", path)

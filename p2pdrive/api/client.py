@@ -32,16 +32,18 @@ class Client:
         with _understood():
             return NodeStatus.from_json(answer)
 
-    def share(self, path: str, name: str | None, role: str, uses: int, expires: int) -> Shared:
+    def share(
+        self, path: str, name: str | None, role: str, uses: int, expires: int, yes: bool = False
+    ) -> Shared:
         """Makes the folder a drive if it is none, and an invite to it."""
-        body = {"path": path, "name": name, "role": role, "uses": uses, "expires": expires}
+        body = {"path": path, "name": name, "role": role, "uses": uses, "expires": expires, "yes": yes}
         answer = self._ask("POST", "/share", body)
         with _understood():
             return Shared(**json.loads(answer))
 
-    def join(self, link: str, path: str) -> Joined:
+    def join(self, link: str, path: str, yes: bool = False) -> Joined:
         """Registers the folder as the invite's drive."""
-        answer = self._ask("POST", "/join", {"link": link, "path": path})
+        answer = self._ask("POST", "/join", {"link": link, "path": path, "yes": yes})
         with _understood():
             return Joined(**json.loads(answer))
 

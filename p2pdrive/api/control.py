@@ -63,15 +63,19 @@ class Control(Protocol):
     async def status(self) -> NodeStatus:
         """The node and its drives as they are now."""
 
-    async def share(self, path: str, name: str | None, role: str, uses: int, expires: int) -> Shared:
+    async def share(
+        self, path: str, name: str | None, role: str, uses: int, expires: int, yes: bool
+    ) -> Shared:
         """Makes the folder a drive if it is none, and an invite to it.
 
         ``name`` defaults to the folder's; ``uses`` is how many devices the invite admits; ``expires`` is
-        in seconds from now, 0 for never.
+        in seconds from now, 0 for never. Without ``yes``, AskFirst is raised where the folder is more than
+        a person may think.
         """
 
-    async def join(self, link: str, path: str) -> Joined:
-        """Registers the folder as the invite's drive; becoming a member goes on in the background."""
+    async def join(self, link: str, path: str, yes: bool) -> Joined:
+        """Registers the folder as the invite's drive; becoming a member goes on in the background. ``yes`` as
+        for ``share``."""
 
     async def leave(self, path: str, forget: bool) -> None:
         """Stops syncing the drive at ``path``; its files stay. ``forget`` removes its ``.p2pdrive``."""

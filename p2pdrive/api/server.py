@@ -44,6 +44,7 @@ class ShareRequest(BaseModel):
     role: str = "editor"
     uses: int = Field(default=1, ge=1, le=INVITE_USES_MAX)
     expires: int = Field(default=24 * 3600, ge=0, le=INVITE_SECONDS_MAX)
+    yes: bool = False
 
 
 class JoinRequest(BaseModel):
@@ -51,6 +52,7 @@ class JoinRequest(BaseModel):
 
     link: str
     path: AbsolutePath
+    yes: bool = False
 
 
 class LeaveRequest(BaseModel):
@@ -98,11 +100,12 @@ def application(control: Control) -> FastAPI:
 
     @app.post("/share")
     async def share(request: ShareRequest) -> Shared:
-        return await control.share(request.path, request.name, request.role, request.uses, request.expires)
+        asked = (request.role, request.uses, request.expires, request.yes)
+        return await control.share(request.path, request.name, *asked)
 
     @app.post("/join")
     async def join(request: JoinRequest) -> Joined:
-        return await control.join(request.link, request.path)
+        return await control.join(request.link, request.path, request.yes)
 
     @app.post("/leave")
     async def leave(request: LeaveRequest) -> None:

@@ -12,7 +12,7 @@ from p2pdrive.api.control import Control, Joined, Shared
 from p2pdrive.cli.options import Settings, absolute, common, duration, short_name
 from p2pdrive.cli.running import run_foreground
 from p2pdrive.cli.words import counted, printable
-from p2pdrive.errors import InviteError, NodeNotRunning
+from p2pdrive.errors import AskFirst, InviteError, NodeNotRunning
 from p2pdrive.limits import INVITE_USES_MAX
 
 Answer = TypeVar("Answer")
@@ -26,42 +26,56 @@ Answer = TypeVar("Answer")
     "--uses", type=click.IntRange(1, INVITE_USES_MAX), default=1, show_default=True, help="Devices it admits."
 )
 @click.option("--expires", callback=duration, default="24h", show_default=True, help="30m, 24h, 7d or never.")
+@click.option("--yes", is_flag=True, help="Do not ask, be it that DIR is your whole home folder.")
 @click.option("--no-run", is_flag=True, help="Only print the invite; start the node later.")
 @common
 @click.pass_obj
 def share(
-    settings: Settings, directory: str, name: str | None, role: str, uses: int, expires: int, no_run: bool
+    settings: Settings,
+    directory: str,
+    name: str | None,
+    role: str,
+    uses: int,
+    expires: int,
+    yes: bool,
+    no_run: bool,
 ) -> None:
     """Make DIR a drive if it is none, and print an invite to it."""
 
     def show(shared: Shared) -> None:
         _show_invite(shared, role, uses)
 
-    try:
-        show(settings.client.share(directory, name, role, uses, expires))
-    except NodeNotRunning:
-        _do_ourselves(
-            settings, lambda node: node.share(directory, name, role, uses, expires), show, run=not no_run
-        )
+    def ask(yes: bool) -> None:
+        asked = (directory, name, role, uses, expires, yes)
+        try:
+            show(settings.client.share(*asked))
+        except NodeNotRunning:
+            _do_ourselves(settings, lambda node: node.share(*asked), show, run=not no_run)
+
+    _confirmed(ask, yes)
 
 
 @click.command()
 @click.argument("invite", metavar="INVITE")
 @click.argument("directory", metavar="DIR", callback=absolute)
+@click.option("--yes", is_flag=True, help="Do not ask, be it that DIR is your whole home folder.")
 @click.option("--no-run", is_flag=True, help="Only remember the invite; start the node later.")
 @common
 @click.pass_obj
-def join(settings: Settings, invite: str, directory: str, no_run: bool) -> None:
+def join(settings: Settings, invite: str, directory: str, yes: bool, no_run: bool) -> None:
     """Become a member of the invite's drive and fill DIR with it."""
 
     def show(joined: Joined) -> None:
         _say(f"{printable(joined.path)} will show the drive {printable(joined.name)}.")
 
-    with _removed_if_refused(directory):
+    def ask(yes: bool) -> None:
         try:
-            show(settings.client.join(invite, directory))
+            show(settings.client.join(invite, directory, yes))
         except NodeNotRunning:
-            _do_ourselves(settings, lambda node: node.join(invite, directory), show, run=not no_run)
+            _do_ourselves(settings, lambda node: node.join(invite, directory, yes), show, run=not no_run)
+
+    with _removed_if_refused(directory):
+        _confirmed(ask, yes)
 
 
 @click.command()
@@ -80,6 +94,27 @@ def leave(settings: Settings, directory: str, forget: bool) -> None:
         show(None)
     except NodeNotRunning:
         _do_ourselves(settings, lambda node: node.leave(directory, forget), show, run=False)
+
+
+def _confirmed(ask: Callable[[bool], None], yes: bool) -> None:
+    """Ask the node, and where it says so, the person first; a script says ``--yes``."""
+    question = ""
+    try:
+        ask(yes)
+    except* AskFirst as errors:  # alone, or in a group of a nursery
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+            raise
+        question = str(_first(errors))
+    if question:
+        click.confirm(f"{question}\nGo on?", abort=True, err=True)
+        ask(True)
+
+
+def _first(errors: BaseExceptionGroup[AskFirst]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 @contextmanager

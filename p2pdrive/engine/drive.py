@@ -20,6 +20,7 @@ from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
+from p2pdrive.engine.secrets import leaked
 from p2pdrive.errors import LinkClosed
 from p2pdrive.folder.outlook import Outlook
 from p2pdrive.history.log import Frontier, Ingested
@@ -72,6 +73,8 @@ class Drive:
     async def run(self) -> None:
         """Work until cancelled. Raises WorldError where the drive as a whole cannot go on."""
         await self._offload(recover, self.replica)
+        if (problem := await self._offload(leaked, self.replica)) is not None:
+            self.problems.report(problem, Kind.LASTING)
         await self.exchange.look()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.exchange.run)
@@ -187,6 +190,8 @@ class Drive:
                     await self._offload(self.replica.adopted, self._undecided(), self.problems.scanned())
             else:
                 await self._look_at_named(list(named))
+            if await self._offload(self.replica.note_homes):
+                self.materialiser.wake()
             if ruled and await self._reload_ignore():  # the file was decided about, or written meanwhile
                 self._look_at([""])
             self._observing = False

@@ -29,7 +29,7 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         source = task.moved_from
         if not source:
             return task
-        if replica.ignore.ignored(source, False):
+        if replica.hides(source, False):
             return task._replace(moved_from="")  # nobody looks at what is there, so it may be anything
         wanted = judge(heads.get(source, ()), source in crowded).content
         mark = marks[source][0] if source in marks else None

@@ -10,6 +10,7 @@ from blake3 import blake3
 from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import describes, unchanged, untouched
+from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
 from p2pdrive.errors import Changed, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.folder.scan import OTHER
@@ -78,6 +79,11 @@ class Observer:
         old = {entry.path for origins in self._origins.values() for entry in origins}
         self._stats |= self._replica.files.stats(old.difference(self._stats))
 
+    def origins(self) -> Iterator[Entry]:
+        """Entries whose files may be among these, under new names."""
+        for entries in self._origins.values():
+            yield from entries
+
     def kind(self, path: str) -> FileKind | None:
         """What was at a path at that glance; None for nothing, or what cannot be told."""
         stat = self._stats.get(path)
@@ -107,6 +113,8 @@ class Observer:
             raise Unreadable(OTHER)
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
+        if (why := refused_by_name(path, stat)) is not None:
+            raise Unreadable(why)
         if entry is None and (moved := self._moved_from(path, stat)) is not None:
             content = replace(moved.content, executable=stat.is_executable(moved.content.executable))
             return Observed(path, content, stat, None, moved)
@@ -180,7 +188,10 @@ class Observer:
                 manifest, owned = _read_small(path, handle, before.size)
             else:
                 manifest, owned = self._read_large(handle, before.size, again)
+            why = refused_by_bytes(self._replica, path, handle, before.size)
             after = handle.stat()
+        if why is not None:
+            raise Unreadable(why)
         if len(manifest) > MANIFEST_BLOCKS_MAX:
             raise Unreadable(_TOO_LARGE)
         if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):

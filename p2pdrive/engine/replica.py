@@ -6,11 +6,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from blake3 import blake3
+
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.state import State
 from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
+from p2pdrive.folder.homes import Homes
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Frontier, Log
@@ -65,6 +68,9 @@ class Replica:
             self.adopting = bool(self._meta("adopting"))
             self.left_to_adopt: set[str] = set()
             self.left_to_look_into: set[str] = set()
+            self._homes = _homes(self._meta("homes"))
+            self.homes = Homes(self.files, self._homes)
+            self.own_key_block = blake3(services.identity.seed).digest()
             self.reload_ignore()
             opened.pop_all()
 
@@ -74,11 +80,16 @@ class Replica:
             raise RootMissing(f"{self.root} is not there any more.")
         self._state.check()
 
+    def hides(self, path: str, is_directory: bool) -> bool:
+        """Whether what is at ``path`` is not synced: by the ignore rules, or as it is a home, or in one that
+        is known."""
+        return self.homes.hides(path) or self.ignore.ignored(path, is_directory)
+
     def shows_inside(self, log: Log, directory: str) -> bool:
-        """Whether the index knows of anything in ``directory`` that the ignore rules do not hide."""
+        """Whether the index knows of anything in ``directory`` that is not hidden."""
         below = log.entries.below(directory, PLAN_PATHS_MAX)
         kinds = ((entry.path, entry.content.kind is Kind.DIRECTORY) for entry in below)
-        return any(not self.ignore.ignored(path, is_directory) for path, is_directory in kinds)
+        return any(not self.hides(path, is_directory) for path, is_directory in kinds)
 
     def close(self) -> None:
         """Let go of all files."""
@@ -107,6 +118,23 @@ class Replica:
         if self.files.mounts != self._mounts:
             with self.writing():
                 pass
+
+    def note_homes(self) -> bool:
+        """Remember which homes are in the folder; True where one is gone, and the heads name what it hid.
+
+        All that the heads name is to be looked at then. Raises RootMissing.
+        """
+        self.homes.look(self.homes.known)
+        known, gone = self.homes.known, self._homes.difference(self.homes.known)
+        if known == self._homes:
+            return False
+        with self.writing() as log:
+            again = any(not home or log.registers.live_below(home) for home in gone)
+            if again:
+                log.mark_all_unshown()
+            self._set_meta("homes", "\0".join(f"/{home}" for home in sorted(known)).encode())
+        self._homes = known
+        return again
 
     def reload_ignore(self) -> bool:
         """Read the ignore rules; True if they are not those followed before, be it before a restart.
@@ -292,6 +320,11 @@ def drive_of(root: str) -> bytes:
 def _mounts(found: bytes | int | None) -> frozenset[str]:
     """As they are stored."""
     return frozenset(found.decode().split("\0")) if isinstance(found, bytes) and found else frozenset()
+
+
+def _homes(found: bytes | int | None) -> frozenset[str]:
+    """As they are stored, each behind a slash: the root may be one."""
+    return frozenset(home.removeprefix("/") for home in _mounts(found))
 
 
 def _genesis(database: Database) -> Genesis:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import unchanged
+from p2pdrive.engine.secrets import about_home
 from p2pdrive.folder.files import FileKind, Stat
-from p2pdrive.folder.scan import Unseen, walk
+from p2pdrive.folder.scan import FoundHome, Unseen, walk
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX, SCAN_MISSING_MAX, SCAN_STEP_PATHS
 from p2pdrive.model import paths
@@ -57,9 +58,10 @@ class Scan:
         looked = 0
         entries = self._entries()
         entry = next(entries, None)
-        for item in walk(self._replica.files, self._replica.ignore, self._start):
-            if isinstance(item, Problem):
-                self.problems.append(item)
+        for item in walk(self._replica.files, self._replica.ignore, self._start, self._replica.homes):
+            if isinstance(item, Problem | FoundHome):
+                problem = item if isinstance(item, Problem) else about_home(self._replica, item)
+                self.problems += [problem] if problem is not None else []
                 continue
             key = paths.key(item.path)
             while entry is not None and paths.key(entry.path) < key:

@@ -98,6 +98,7 @@ def _blocks(replica: Replica, request: GetBlocks) -> Iterator[Answer]:
     """Bundles of blocks, as many as fit in a frame; what is not held is said with the first of them."""
     asked = request.blocks
     lengths = replica.store.lengths(asked)
+    lengths.pop(replica.own_key_block, None)  # should an earlier version have synced it
     missing = [index for index, block in enumerate(asked) if block not in lengths]
     bundles = list(_bundles([index for index, block in enumerate(asked) if block in lengths], asked, lengths))
     if not bundles:

@@ -30,7 +30,8 @@ class Services:
     ``open_files`` opens a drive's folder by its absolute path; ``watch`` yields sets of paths in it that
     are to be looked at again, each with all that is in it: the root (empty) at first, and after a loss. The
     ``Outlook`` tells it what is ignored, and is told what cannot be watched.
-    ``sync`` makes the file of a descriptor durable.
+    ``sync`` makes the file of a descriptor durable. ``own_key`` is the inode of the node's own key, 0 if that
+    is on no disk.
     """
 
     identity: Identity
@@ -41,6 +42,7 @@ class Services:
     open_files: Callable[[str], Files]
     watch: Callable[[str, Outlook], AsyncGenerator[set[str], None]]
     sync: Callable[[int], None] = os.fsync
+    own_key: int = 0
 
     def now_ms(self) -> int:
         """Wall time in milliseconds since 1970."""

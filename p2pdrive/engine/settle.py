@@ -11,9 +11,11 @@ from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.secrets import refused_arrival
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.errors import Changed, DiskFull, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind, Files
+from p2pdrive.folder.homes import directories_of
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -24,7 +26,7 @@ from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.deletions import Gone
-from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Situation, reconcile
+from p2pdrive.planning.reconcile import Action, Adopt, Base, Blocked, Publish, Show, Situation, reconcile
 
 
 class Settler:
@@ -81,6 +83,7 @@ class Settler:
         with self._replica.reading() as log:
             entries = log.entries.get_many(named)
             observer.glance(named, entries, log)
+            self._look_for_homes(named, observer)
             for number, path in enumerate(named):
                 if observer.bytes_read >= PLAN_BYTES_MAX:
                     settled.left = list(named[number:])
@@ -144,9 +147,15 @@ class Settler:
                 settled.problems.append(Problem(path, str(why)))
         return [seen for seen in observed if seen.path not in held]
 
+    def _look_for_homes(self, named: Sequence[str], observer: Observer) -> None:
+        """What these paths are in may have become the home of a node, or have been one."""
+        directories = {path for path in named if observer.kind(path) is FileKind.DIRECTORY}
+        origins = (entry.path for entry in observer.origins())
+        self._replica.homes.look(directories | directories_of([*named, *origins]))
+
     def _is_hidden(self, path: str, entry: Entry | None, observer: Observer, log: Log) -> bool:
-        """Whether the rules hide what is at ``path``, or was shown there, or else what its heads say."""
-        ignored = self._replica.ignore.ignored
+        """Whether what is at ``path`` is hidden, or was shown there, or else what its heads say."""
+        ignored = self._replica.hides
         if ignored(path, True) == (as_file := ignored(path, False)):
             return as_file
         if (there := observer.kind(path)) is not None:
@@ -288,7 +297,7 @@ class _Run:
 
     def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
         now = self._situation(seen, entry)
-        action = reconcile(now)
+        action = _decide(now)
         published = isinstance(action, Publish)
         if isinstance(action, Publish):
             if not self._may_publish(seen.path):
@@ -307,7 +316,7 @@ class _Run:
             # What was moved away has an entry still, which is about to follow it.
             entry = self._ledger.entry(seen.path) if seen.content.live else None
             now = self._situation(seen, entry)
-            action = reconcile(now)
+            action = _decide(now)
         tasks = len(self._settled.tasks)
         match action:
             case Adopt():
@@ -397,6 +406,13 @@ class _Run:
             keep=keep,
         )
         self._settled.tasks.append(task)
+
+
+def _decide(now: Situation) -> Action | None:
+    """What to do; a secret that others published is not shown."""
+    action = reconcile(now)
+    why = refused_arrival(now.path, now.verdict.content) if isinstance(action, Show) else None
+    return action if why is None else Blocked(now.path, why)
 
 
 def _not_durable(

@@ -1,11 +1,12 @@
 """The walk over a folder, in the order of path keys: a directory is directly followed by what is in it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from p2pdrive.errors import Changed, RootMissing, Unreadable
 from p2pdrive.folder.disks import ASKED_INSIDE
 from p2pdrive.folder.files import FileKind, Files, Name, Stat
+from p2pdrive.folder.homes import KEY, Homes, directories_of
 from p2pdrive.folder.ignore import SIBLING_PREFIX, Ignore
 from p2pdrive.model.paths import join, refusal
 from p2pdrive.model.problem import Problem
@@ -30,7 +31,19 @@ class Unseen:
     problem: Problem
 
 
-def walk(files: Files, ignore: Ignore, start: str = "") -> Iterator[Seen | Unseen | Problem]:
+@dataclass(frozen=True, slots=True)
+class FoundHome:
+    """The directory at ``path`` is the home of a p2pdrive node; ``key`` is the inode of the node's key, 0
+    where it is gone. Nothing in it is looked at."""
+
+    path: str
+    key: int
+
+
+Item = Seen | Unseen | FoundHome | Problem
+
+
+def walk(files: Files, ignore: Ignore, start: str = "", homes: Homes | None = None) -> Iterator[Item]:
     """Everything at and below ``start`` that is to be synced (the root itself left out), in key order.
 
     Memory is bounded by one listing a level. ``Problem`` is about a name that no drive can have; it sorts
@@ -38,36 +51,60 @@ def walk(files: Files, ignore: Ignore, start: str = "") -> Iterator[Seen | Unsee
     may be in the midst of being replaced: ask ``files.stat`` before believing that it was deleted.
     Raises RootMissing, at the end at the latest: absences count only after it.
     """
-    levels = [_first(files, ignore, start) if start else _listing(files, ignore, "")]
+    homes = homes or Homes(files)
+    levels = [iter([_first(files, ignore, homes, start)] if start else _root(files, ignore, homes))]
     while levels:
         item = next(levels[-1], None)
         if item is None:
             levels.pop()
-            continue
-        yield item
-        if isinstance(item, Seen) and item.stat.kind is FileKind.DIRECTORY:
-            levels.append(_listing(files, ignore, item.path))
+        elif isinstance(item, Seen) and item.stat.kind is FileKind.DIRECTORY:
+            names = _listing(files, item.path)  # before anybody hears of a home
+            home = _home(homes, item.path, names)
+            yield home or item
+            if home is None:
+                levels.append(_items(ignore, item.path, names))
+        else:
+            yield item
     if not files.root_present():
         raise RootMissing("the drive's folder went away while it was scanned; bring it back")
 
 
-def _first(files: Files, ignore: Ignore, start: str) -> Iterator[Seen | Unseen | Problem]:
+def _first(files: Files, ignore: Ignore, homes: Homes, start: str) -> Item | None:
     try:
         found = files.stat(start)
     except Unreadable as error:
-        yield Unseen(start, Problem(start, str(error)))
-        return
-    if found is not None and not ignore.ignored(start, found.kind is FileKind.DIRECTORY):
-        yield _seen(start, found)
+        return Unseen(start, Problem(start, str(error)))
+    if found is None or ignore.ignored(start, found.kind is FileKind.DIRECTORY):
+        return None
+    homes.look(directories_of([start]))
+    return None if homes.hides(start) else _seen(start, found)
 
 
-def _listing(files: Files, ignore: Ignore, directory: str) -> Iterator[Seen | Unseen | Problem]:
+def _root(files: Files, ignore: Ignore, homes: Homes) -> Iterator[Item]:
+    names = _listing(files, "")
+    home = _home(homes, "", names)
+    return _items(ignore, "", names) if home is None else iter([home])
+
+
+def _listing(files: Files, directory: str) -> Sequence[Name] | Unseen:
     try:
-        names = files.list(directory)
+        return files.list(directory)
     except Changed:
-        return
+        return ()
     except Unreadable as error:
-        yield Unseen(directory, Problem(directory, str(error)))
+        return Unseen(directory, Problem(directory, str(error)))
+
+
+def _home(homes: Homes, directory: str, names: Sequence[Name] | Unseen) -> FoundHome | None:
+    if isinstance(names, Unseen) or not homes.listed(directory, names):
+        return None
+    keys = (each.stat.inode for each in names if each.name == KEY and each.stat is not None)
+    return FoundHome(directory, next(keys, 0))
+
+
+def _items(ignore: Ignore, directory: str, names: Sequence[Name] | Unseen) -> Iterator[Item]:
+    if isinstance(names, Unseen):
+        yield names
         return
     for found in names:
         item = _item(ignore, directory, found)
@@ -75,7 +112,7 @@ def _listing(files: Files, ignore: Ignore, directory: str) -> Iterator[Seen | Un
             yield item
 
 
-def _item(ignore: Ignore, directory: str, found: Name) -> Seen | Unseen | Problem | None:
+def _item(ignore: Ignore, directory: str, found: Name) -> Item | None:
     if found.name is None:
         shown = join(directory, found.raw.decode(errors="backslashreplace"))
         return Problem(shown, "its name is not UTF-8; rename it, and it is synced")

@@ -5,10 +5,11 @@
     device.key     32 bytes, the seed of the device's Ed25519 key      0600
     config.json    {"format": 1, "name": ..., "listen": ...}           a person may write it
     drives.json    {"format": 1, "drives": [registration, ...]}
-    lock           held (flock) by the process that uses the home
+    lock           held (flock) by the process that uses the home; made first
     control.sock   the control API of the running node                 0600
 
-Files are replaced whole: written beside, made durable, renamed. Whoever writes holds the lock.
+Files are replaced whole: written beside, made durable, renamed. Whoever writes holds the lock. By these names
+a home is known where it lies in a drive (``folder/homes.py``).
 """
 
 import dataclasses
@@ -24,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from p2pdrive.errors import FormatTooNew, HomeInUse, NotWritable, Unreadable
+from p2pdrive.folder.homes import DRIVES, KEY, KEY_BYTES, LOCK
 from p2pdrive.limits import LABEL_BYTES_MAX, SOCKET_PATH_BYTES_MAX
 
 FORMAT = 1
-SEED_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +62,11 @@ class Home:
         self.path = path.resolve()
 
     def prepare(self) -> None:
-        """Makes the folder, for this user alone. Raises NotWritable."""
+        """Makes the folder, for this user alone, and the lock, which tells that it is a home: a key that is
+        written to it is never alone. Raises NotWritable."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         except OSError as error:
             raise NotWritable(f"The home {self.path} cannot be made: {error.strerror}.") from error
 
@@ -72,14 +75,21 @@ class Home:
 
         Raises Unreadable, NotWritable.
         """
-        key = self.path / "device.key"
+        key = self.path / KEY
         seed = _read(key)
         if seed is None:
-            seed = random(SEED_BYTES)
-            self._write("device.key", seed)
-        if len(seed) != SEED_BYTES:
-            raise Unreadable(f"{key} is not {SEED_BYTES} bytes long. Restore it from a backup.")
+            seed = random(KEY_BYTES)
+            self._write(KEY, seed)
+        if len(seed) != KEY_BYTES:
+            raise Unreadable(f"{key} is not {KEY_BYTES} bytes long. Restore it from a backup.")
         return seed
+
+    def key_inode(self) -> int:
+        """That of the device's key; 0 where it cannot be told."""
+        try:
+            return (self.path / KEY).stat().st_ino
+        except OSError:
+            return 0
 
     def config(self) -> Config:
         """The person's settings, or the defaults. Raises Unreadable, FormatTooNew."""
@@ -98,13 +108,13 @@ class Home:
 
     def registrations(self) -> tuple[Registration, ...]:
         """The drives of this node. Raises Unreadable, FormatTooNew."""
-        data = self._load("drives.json", {"format": FORMAT, "drives": []})
-        with _damage(self.path / "drives.json"):
+        data = self._load(DRIVES, {"format": FORMAT, "drives": []})
+        with _damage(self.path / DRIVES):
             return tuple(_registration(entry) for entry in data["drives"])
 
     def save_registrations(self, registrations: tuple[Registration, ...]) -> None:
         """Durable on return. Raises NotWritable."""
-        self._save("drives.json", {"drives": [dataclasses.asdict(entry) for entry in registrations]})
+        self._save(DRIVES, {"drives": [dataclasses.asdict(entry) for entry in registrations]})
 
     def peers(self) -> dict[str, Any]:
         """What was learnt of other devices (``addressbook``). Raises FormatTooNew."""
@@ -130,9 +140,9 @@ class Home:
         """Held until the block or the process ends. Raises HomeInUse, NotWritable."""
         self.prepare()
         try:
-            descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise NotWritable(f"{self.path / 'lock'} cannot be opened: {error.strerror}.") from error
+            raise NotWritable(f"{self.path / LOCK} cannot be opened: {error.strerror}.") from error
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -48,6 +48,7 @@ from p2pdrive.net.dial import dial
 from p2pdrive.net.discovery import Discovery, NoDiscovery
 from p2pdrive.net.listen import bound, listen, serve
 from p2pdrive.node.addressbook import AddressBook
+from p2pdrive.node.choosing import check_place
 from p2pdrive.node.connections import Connections
 from p2pdrive.node.dialler import Dialler
 from p2pdrive.node.home import Home, Registration
@@ -92,6 +93,7 @@ class Node:
             urandom,
             lambda root: LocalFiles(Path(root)),
             lambda root, outlook: watch(Path(root), trio.to_thread.run_sync, outlook),
+            own_key=home.key_inode(),
         )
         self._book = AddressBook(home.peers())
         self._registrations = {entry.path: entry for entry in home.registrations()}
@@ -235,8 +237,11 @@ class Node:
         drives += [joining_status(joining) for joining, _ in self._joinings.values()]
         return NodeStatus(node, tuple(sorted(drives, key=lambda drive: drive.path)))
 
-    async def share(self, path: str, name: str | None, role: str, uses: int, expires: int) -> Shared:
-        """Make the folder a drive if it is none, and an invite to it. Raises DriveError, InviteError."""
+    async def share(
+        self, path: str, name: str | None, role: str, uses: int, expires: int, yes: bool = False
+    ) -> Shared:
+        """Make the folder a drive if it is none, and an invite to it. Raises DriveError, AskFirst where there
+        is no ``yes``, InviteError."""
         offload = self._services.offload
         path = await offload(self._place, path)
         registration = self._registrations.get(path)
@@ -244,6 +249,7 @@ class Node:
             raise InviteError(f"{path} is still being joined; it can be shared when it is a member.")
         created = False
         if registration is None:
+            await offload(check_place, path, self._home.path, yes)
             await offload(check_folder, path, await offload(self._places), False)
             created = await offload(make_drive, path, name, self._services)
             registration = Registration(path, (await offload(drive_of, path)).hex())
@@ -254,8 +260,9 @@ class Node:
             self._begin(registration)
         return Shared(registration.drive, path, created, invite.link())
 
-    async def join(self, link: str, path: str) -> Joined:
-        """Register the folder as the invite's drive, and wait a while for the answer. Raises InviteError."""
+    async def join(self, link: str, path: str, yes: bool = False) -> Joined:
+        """Register the folder as the invite's drive, and wait a while for the answer. Raises InviteError, and
+        as ``share`` does."""
         invite = Invite.parse(link)
         if invite.expires and invite.expires < self._services.now_ms() // 1000:
             raise InviteError("This invite has expired. Ask for another.")
@@ -263,6 +270,7 @@ class Node:
         if path in self._registrations:
             raise DriveError(f"{path} is a drive of this node already. Choose another folder.")
         self._check_not_here(invite.drive.hex(), path)
+        await self._services.offload(check_place, path, self._home.path, yes)
         places = await self._services.offload(self._places)
         await self._services.offload(check_folder, path, places, True)
         if is_drive(path) and await self._services.offload(drive_of, path) != invite.drive:

@@ -56,8 +56,8 @@ async def test_every_request_reaches_the_node_as_it_was_made(socket, control) ->
     assert [version.readable for version in versions] == [True, False]
     assert [member.own for member in everyone] == [True, False]
     assert control.asked == [
-        ("share", "/srv/Photos", "Ünser", "viewer", 3, 0),
-        ("join", shared.link, "/srv/other & more"),
+        ("share", "/srv/Photos", "Ünser", "viewer", 3, 0, False),
+        ("join", shared.link, "/srv/other & more", False),
         ("leave", "/srv/other & more", True),
         ("log", "/srv/Photos/a?b=c&d #é"),
         ("devices", None),

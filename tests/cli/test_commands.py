@@ -1,3 +1,4 @@
+import io
 import json
 import os
 import subprocess
@@ -75,7 +76,7 @@ def test_version_and_help_are_exit_code_0(capsys) -> None:
 async def test_share_prints_the_link_alone_on_stdout(socket, control, home, capsys) -> None:
     assert await run("share", "/srv/Photos", "--role", "viewer", "--expires", "7d", "--uses", 2) == 0
     assert capsys.readouterr().out == LINK + "\n"
-    assert control.asked == [("share", "/srv/Photos", None, "viewer", 2, 7 * 24 * 3600)]
+    assert control.asked == [("share", "/srv/Photos", None, "viewer", 2, 7 * 24 * 3600, False)]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ async def test_share_prints_the_link_alone_on_stdout(socket, control, home, caps
 )
 async def test_expiry_in_words(socket, control, home, given, seconds) -> None:
     assert await run("share", "/srv/Photos", "--expires", given) == 0
-    assert control.asked[0][-1] == seconds
+    assert control.asked[0][5] == seconds
 
 
 async def test_paths_are_made_absolute_where_the_person_stands(
@@ -94,9 +95,28 @@ async def test_paths_are_made_absolute_where_the_person_stands(
     assert await run("join", LINK, "sub/../here") == 0
     assert await run("leave", "~/there", "--forget") == 0
     assert control.asked == [
-        ("join", LINK, os.path.join(tmp_path, "here")),
+        ("join", LINK, os.path.join(tmp_path, "here"), False),
         ("leave", "/home/anna/there", True),
     ]
+
+
+async def test_whole_home_is_shared_only_with_a_yes(socket, control, home, capsys) -> None:
+    assert await run("share", "/home/anna") == 1
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "p2pdrive: /home/anna is a whole home folder.\n")
+    assert await run("share", "/home/anna", "--yes") == 0
+    assert [asked[-1] for asked in control.asked] == [False, True]
+
+
+@pytest.mark.parametrize("answer", ["y", "n"])
+async def test_person_at_a_terminal_is_asked(socket, control, home, capsys, monkeypatch, answer) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{answer}\n"))
+    for stream in (sys.stdin, sys.stderr):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    assert await run("share", "/home/anna") == (0 if answer == "y" else 1)
+    told = capsys.readouterr()
+    assert "/home/anna is a whole home folder.\nGo on? [y/N]" in told.err
+    assert told.out == (LINK + "\n" if answer == "y" else "")
 
 
 async def test_errors_of_the_node_are_one_sentence_on_stderr(socket, home, capsys) -> None:
@@ -116,7 +136,7 @@ async def test_a_refused_join_leaves_no_folder_that_it_made(
         if path.endswith("in use"):
             Path(path, "file").write_text("a person's")
 
-    async def refuse(link: str, path: str) -> Joined:
+    async def refuse(link: str, path: str, yes: bool) -> Joined:
         make(path)
         raise InviteError("This invite is used up.")
 

@@ -127,11 +127,11 @@ async def test_log_lines_tell_changes_and_now_and_then_the_progress(
 
 def test_foreground_makes_its_request_and_ends_with_the_node(control) -> None:
     async def request() -> None:
-        await control.join("p2pdrive://join/AQID", "/srv/x")
+        await control.join("p2pdrive://join/AQID", "/srv/x", False)
         await control.stop()
 
     run_foreground(control, request, debug=False)
-    assert control.asked == [("join", "p2pdrive://join/AQID", "/srv/x")]
+    assert control.asked == [("join", "p2pdrive://join/AQID", "/srv/x", False)]
 
 
 @pytest.mark.parametrize("moment", [0.03, 0.01])  # between two looks, and in one

@@ -120,13 +120,14 @@ def test_unreadable_directory_is_no_empty_one(files: Files, root: Path) -> None:
 
 def test_directory_that_goes_meanwhile_is_as_good_as_empty(files: Files, root: Path) -> None:
     (root / "a/b").mkdir(parents=True)
+    (root / "a/b/d").touch()
     (root / "c").touch()
     walking = walk(files, Ignore())
     first = next(walking)
     assert isinstance(first, Seen)
     assert first.stat.kind is FileKind.DIRECTORY
     shutil.rmtree(root / "a")
-    assert [item.path for item in walking] == ["c"]
+    assert [item.path for item in walking] == ["a/b", "c"]
 
 
 def test_symlinked_directory_is_a_link_and_not_entered(files: Files, root: Path) -> None:
