@@ -22,7 +22,8 @@
         ├── IndexCorrupt, FormatTooNew
         ├── DiskFull, Unreadable, NotWritable
         ├── Changed               a file is not what it was when the plan was made
-        │   └── InUse             a program has it open for writing
+        │   ├── InUse             a program has it open for writing
+        │   └── NotAtRest         it is still being written, or too soon after its last version
         ├── BlockMissing
         └── Unreachable
 
@@ -137,6 +138,10 @@ class Changed(WorldError):
 
 class InUse(Changed):
     """A program has the file open for writing, so that it may become another any moment; wait for its end."""
+
+
+class NotAtRest(Changed):
+    """Programs write to the file, so it is not read now: see ``planning/patience.py``."""
 
 
 class LeftDisplaced(WorldError):

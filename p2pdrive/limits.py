@@ -221,9 +221,33 @@ BURST_REST_SECONDS = 4.0
 DELETIONS_HELD_MAX = 100_000
 #: Seconds before a folder went away in which a deletion may have been of its going.
 DELETED_LATELY_SECONDS = 60.0
+#: Seconds that the versions of one file keep from each other while it keeps changing, at first and at most:
+#: each is read, kept, sent, and written whole at the others.
+DISTANCE_SECONDS_MIN = 1.0
+DISTANCE_SECONDS_MAX = 60.0
+#: Bytes of a file for which its versions keep a second: reading takes some percent of the time then.
+DISTANCE_BYTES_PER_SECOND = 64 * MIB
+#: Seconds that a file may be open for writing before it is read all the same: a log is never closed.
+OPEN_PATIENCE_SECONDS = 60.0
+#: Seconds without a write, of a file that is open and is written in place: some programs write in bursts.
+OPEN_QUIET_SECONDS = 10.0
+#: The same of a file that is new, or was emptied or shortened: what is in it is but the beginning. Programs
+#: that save by emptying the file first, and think before they write, think less long.
+EMPTIED_PATIENCE_SECONDS = 300.0
+#: Seconds after which an open file that never pauses is read, at first and at most.
+RESTLESS_SECONDS_MIN = 600.0
+RESTLESS_SECONDS_MAX = 3600.0
+#: Seconds until an open file is looked at again, at first and at most; where there is a watcher, it tells.
+OPEN_LOOK_SECONDS_MIN = 0.5
+OPEN_LOOK_SECONDS_MAX = 15.0
+#: Seconds that a file may wait to be read before people are told, and all else counts as in sync.
+BUSY_SECONDS = 10.0
+#: Files whose habits are remembered (some 300 bytes each), and files that may wait at once.
+HABITS_MAX = 10_000
 #: Seconds between two whole scans while the watcher works.
 RESCAN_SECONDS = 3600
-#: Files smaller than this are hashed at once when they change; larger ones wait until they are quiet.
+#: Where nobody can tell whether a program has a file open, those smaller than this are hashed at once when
+#: they change; larger ones wait until they are quiet.
 EAGER_FILE_BYTES_MAX = 16 * MIB
 #: Seconds without a write after which a larger file counts as quiet.
 QUIET_SECONDS = 0.5

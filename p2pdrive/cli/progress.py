@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from p2pdrive.cli.words import (
+    busy_text,
     contents,
     counted,
     missing,
@@ -156,6 +157,8 @@ def _render_drive(drive: DriveStatus, speed: Speed) -> Iterator[RenderableType]:
     yield table
     for peer in drive.peers:
         yield Text(f"   {peer_text(peer)}", style="" if peer.connected else "dim")
+    for busy in drive.busy[:PROBLEMS_SHOWN]:
+        yield Text(f"   {busy_text(busy)}", style="dim")
     for problem in drive.problems[:PROBLEMS_SHOWN]:
         yield Text(f"   {problem_text(problem)}", style="red")
     if len(drive.problems) > PROBLEMS_SHOWN:

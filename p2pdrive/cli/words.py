@@ -4,7 +4,14 @@ import os
 from collections.abc import Iterator
 from datetime import datetime
 
-from p2pdrive.engine.status import DriveState, DriveStatus, NodeStatus, PeerStatus, ProblemStatus
+from p2pdrive.engine.status import (
+    BusyStatus,
+    DriveState,
+    DriveStatus,
+    NodeStatus,
+    PeerStatus,
+    ProblemStatus,
+)
 from p2pdrive.errors import DriveError
 
 #: Problems of one drive that are shown in words; `--json` has all.
@@ -41,6 +48,10 @@ def drive_lines(drive: DriveStatus) -> Iterator[str]:
         yield f"  {peer_text(peer)}"
     if drive.watching:
         yield f"  {printable(drive.watching)}"
+    for busy in drive.busy[:PROBLEMS_SHOWN]:
+        yield f"  busy since {local_time(busy.since)}: {busy_text(busy)}"
+    if len(drive.busy) > PROBLEMS_SHOWN:
+        yield f"  and {len(drive.busy) - PROBLEMS_SHOWN:,} more; `p2pdrive status --json` lists all"
     for problem in drive.problems[:PROBLEMS_SHOWN]:
         yield f"  problem since {local_time(problem.since)}: {problem_text(problem)}"
     if len(drive.problems) > PROBLEMS_SHOWN:
@@ -50,6 +61,8 @@ def drive_lines(drive: DriveStatus) -> Iterator[str]:
 
 def state_text(drive: DriveStatus) -> str:
     """The state, what it means, and what to do where something is to be done."""
+    if drive.busy and drive.state is DriveState.IN_SYNC:
+        return f"in sync, but for {counted(len(drive.busy), 'file')} that programs are writing to"
     match drive.state:
         case DriveState.IN_SYNC if not drive.peers:
             return f"in sync: no other member yet; `p2pdrive share {printable(drive.path)}` prints an invite"
@@ -105,6 +118,11 @@ def peer_text(peer: PeerStatus) -> str:
 def problem_text(problem: ProblemStatus) -> str:
     """Where it is, and what is wrong."""
     return f"{printable(problem.path) or 'the drive'}: {printable(problem.what)}"
+
+
+def busy_text(busy: BusyStatus) -> str:
+    """Which file, and what keeps it from being synced."""
+    return f"{printable(busy.path)}: {printable(busy.what)}"
 
 
 def selected(status: NodeStatus, directory: str | None) -> tuple[DriveStatus, ...]:

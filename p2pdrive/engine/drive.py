@@ -21,6 +21,7 @@ from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.engine.secrets import leaked
+from p2pdrive.engine.waiting import Waiting
 from p2pdrive.errors import LinkClosed
 from p2pdrive.folder.outlook import Outlook
 from p2pdrive.history.log import Frontier, Ingested
@@ -52,12 +53,14 @@ class Drive:
         self.outlook = Outlook(lambda path: replica.ignore.ignored(path, True))
         self._changed = changed
         self._offload = replica.services.offload
+        self.waiting = Waiting(replica, self._look_at_now, self._progressed)
         self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved, remember)
         self.deleting = Deleting(replica, self._settle, self._look_at, self._moved)
         self.materialiser = Materialiser(
             replica,
             self.exchange.sources,
             self.problems,
+            self.waiting,
             self._look_again_soon,
             self._progressed,
             self._may_publish,
@@ -65,7 +68,7 @@ class Drive:
             self.deleting,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
-        self._being_written: set[str] = set()
+        self._to_look_again: set[str] = set()
         self._observing = False
         self._to_look = trio.Event()
         self._knowing_rules: trio.Event | None = None  # what others hide was known then: ``caught_up``
@@ -82,7 +85,8 @@ class Drive:
             nursery.start_soon(self._watch)
             nursery.start_soon(self._observe)
             nursery.start_soon(self.deleting.run)
-            nursery.start_soon(self._look_at_what_is_written)
+            nursery.start_soon(self._look_again)
+            nursery.start_soon(self.waiting.run)
             nursery.start_soon(self._try_again)
             self.materialiser.wake()
 
@@ -126,9 +130,11 @@ class Drive:
 
     @property
     def settled(self) -> bool:
-        """Whether all local changes that we know of are recorded."""
-        waiting = self._changed_paths or self._being_written or self.deleting.count
-        return self.scanned and not waiting and not self._observing
+        """Whether all local changes that we know of are recorded, but for files that do not come to rest."""
+        waiting = self._changed_paths or self._to_look_again or self.deleting.count
+        if not self.scanned or waiting or self._observing:
+            return False
+        return not self.waiting.patience.is_brief(trio.current_time())
 
     @property
     def informed(self) -> bool:
@@ -156,14 +162,17 @@ class Drive:
                 self._look_at(paths)
 
     def _look_at(self, paths: Iterable[str]) -> None:
+        self._look_at_now(self.waiting.sift(paths))
+
+    def _look_at_now(self, paths: Iterable[str]) -> None:
         if named := dict.fromkeys(paths):
             self._changed_paths.update(named)
             self._to_look.set()
             self._moved()
 
     def _look_again_soon(self, paths: Iterable[str]) -> None:
-        """These are being written, or are under our own hands: a little later."""
-        self._being_written.update(paths)
+        """These have just changed, or are under our own hands: a little later."""
+        self._to_look_again.update(paths)
 
     async def _observe(self) -> None:
         while True:
@@ -212,11 +221,12 @@ class Drive:
 
     def _undecided(self) -> set[str]:
         """What was not looked at to the end."""
-        return {*self._being_written, *self._changed_paths, *self.problems.paths()}
+        waiting = self.waiting.patience.all()
+        return {*self._to_look_again, *self._changed_paths, *self.problems.paths(), *waiting}
 
     async def _look_at_named(self, named: list[str]) -> None:
         free = self.materialiser.leave_alone(named, above=True)
-        troubled = self.problems.among(free)
+        troubled = self.problems.among(free) | self.waiting.patience.among(free)
         found = await self._offload(sort, self.replica, free, self.materialiser.shown, troubled)
         self.materialiser.forget_shown((*found.nothing, *found.gone))
         self.replica.decided(found.nothing)
@@ -265,12 +275,12 @@ class Drive:
             self.materialiser.wake()
         return changed
 
-    async def _look_at_what_is_written(self) -> None:
+    async def _look_again(self) -> None:
         while True:
             await trio.sleep(QUIET_SECONDS)
-            if self._being_written:
-                paths, self._being_written = self._being_written, set()
-                self._look_at(paths)
+            if self._to_look_again:
+                paths, self._to_look_again = self._to_look_again, set()
+                self._look_at_now(paths)
 
     async def _try_again(self) -> None:
         rescan_at = trio.current_time() + RESCAN_SECONDS

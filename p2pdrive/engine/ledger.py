@@ -45,6 +45,7 @@ class Ledger:
         self._directories: set[str] = set()  # known to be directories in their own right
         self._puts: dict[str, tuple[Entry, Manifest | None]] = {}
         self.touched: set[str] = set()
+        self.published: set[str] = set()  # paths of which records were written
         self._marks: dict[str, int | None] = {}  # bytes of what is to be shown, None for shown
 
     def entry(self, path: str) -> Entry | None:
@@ -153,6 +154,7 @@ class Ledger:
         """Publish a person's change."""
         before = self.heads(edit.path)
         record = self._pen.edit(edit)
+        self.published.add(edit.path)
         self._heads[edit.path] = merge(before, [record])
         if edit.content.kind is not Kind.DIRECTORY:
             self._directories.discard(edit.path)

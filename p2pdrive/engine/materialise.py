@@ -18,7 +18,9 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower, needs_bytes
 from p2pdrive.engine.tasks import Settled, Task
+from p2pdrive.engine.waiting import Waiting
 from p2pdrive.folder.files import Displaced, FileKind, Stat
+from p2pdrive.folder.safe_write import IN_USE
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE
@@ -30,7 +32,8 @@ _STUCK = "it was deleted or replaced elsewhere, and goes when what is in it can:
 
 
 class Materialiser:
-    """The one place of a drive that settles paths and changes the folder.
+    """The one place of a drive that settles paths and changes the folder; ``waiting`` are the files that
+    must be at rest before.
 
     ``look_again(paths)`` is called with paths that changed under our hands; ``changed`` after every step
     forward. ``may_publish`` as ``Settler`` says; ``deleting`` knows which deletions may be published.
@@ -41,6 +44,7 @@ class Materialiser:
         replica: Replica,
         links: Callable[[], Sequence[Link]],
         problems: Problems,
+        waiting: Waiting,
         look_again: Callable[[Iterable[str]], None],
         changed: Callable[[], None],
         may_publish: Callable[[str], bool],
@@ -50,8 +54,9 @@ class Materialiser:
         self._replica = replica
         self._offload = replica.services.offload
         self._fetcher = Fetcher(replica, links)
-        self._settler = Settler(replica, may_publish, deleting.permits)
+        self._settler = Settler(replica, waiting.patience, may_publish, deleting.permits)
         self._deleting = deleting
+        self._waiting = waiting
         self._shower = Shower(replica)
         self._problems = problems
         self._look_again = look_again
@@ -106,7 +111,7 @@ class Materialiser:
                 free = self.leave_alone(changed)
                 if not free:
                     break
-                settled = await self._offload(self._settler.settle, free)
+                settled = await self._offload(self._settler.settle, free, trio.current_time())
             self._note(settled)
             if not all(self._problems.waits(_owner(task)) for task in settled.tasks):
                 self.wake()
@@ -137,7 +142,8 @@ class Materialiser:
         await self._slots.acquire()
         self._slots.release()  # only to wait until it makes sense to decide
         async with self._one_at_a_time:
-            settled = await self._offload(self._settler.settle, [p for p in run if p not in self._showing])
+            free = [path for path in run if path not in self._showing]
+            settled = await self._offload(self._settler.settle, free, trio.current_time())
             tasks = await self._offload(with_sources, self._replica, settled.tasks)
             removals = [task.path for task in tasks if not task.content.live and not removing]
             tasks = [task for task in tasks if task.content.live or removing]
@@ -149,6 +155,7 @@ class Materialiser:
             ]
             self._showing.update(_claims(tasks))
         self._note(settled)
+        self._report((Problem(path, IN_USE) for path in settled.waiting), Kind.HELD)
         await self._start(tasks, nursery)
         return removals
 
@@ -202,6 +209,8 @@ class Materialiser:
             if task.view is None and task.path not in troubled:
                 self._problems.unblock(task.path)
         self._look_again(settled.again)
+        if settled.waiting:
+            self._waiting.wake()
         if settled.left:
             self.wake()
         if settled.touched:

@@ -9,9 +9,9 @@ from blake3 import blake3
 
 from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.same import describes, unchanged, untouched
+from p2pdrive.engine.same import alike, describes, unchanged, untouched
 from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
-from p2pdrive.errors import Changed, Unreadable
+from p2pdrive.errors import Changed, NotAtRest, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.folder.scan import OTHER
 from p2pdrive.history.log import Log
@@ -29,6 +29,7 @@ from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 from p2pdrive.planning.conflicts import judge
+from p2pdrive.planning.patience import Glimpse, Patience
 
 _TOO_LARGE = (
     f"is larger than {FILE_BYTES_MAX // TIB} TiB, and is not synced: cut it into parts, or move it away."
@@ -53,14 +54,17 @@ class Observed(NamedTuple):
 
 
 class Observer:
-    """Looks at paths of one drive; ``owned`` gathers blocks of small files that packs are to keep.
+    """Looks at paths of one drive; ``owned`` gathers blocks of small files that packs are to keep. At ``now``
+    of its clock ``patience`` says which files may be read.
 
     ``files`` and ``directories`` gather what changed and may not be durable: contents, and names.
     """
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, patience: Patience, now: float) -> None:
         self._replica = replica
         self._log: Log | None = None  # since the glance, while it is being read
+        self._patience = patience
+        self._now = now
         self._stats: dict[str, Stat | None] = {}
         self._origins: dict[int, list[Entry]] = {}
         self._followed: set[int] = set()  # entries whose file was met under another name; hard links have two
@@ -90,7 +94,8 @@ class Observer:
         return stat.kind if stat is not None else None
 
     def look(self, path: str, entry: Entry | None) -> Observed:
-        """What is at ``path``. Raises Changed where it is being written, Unreadable, RootMissing."""
+        """What is at ``path``. Raises NotAtRest where it is being written, Changed where that was noticed as
+        it was read, Unreadable, RootMissing."""
         seen = self._look(path, entry)
         if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
@@ -120,8 +125,9 @@ class Observer:
             return Observed(path, content, stat, None, moved)
         if stat.size > FILE_BYTES_MAX:
             raise Unreadable(_TOO_LARGE)
-        self._wait_until_quiet(path, stat)
-        seen = self._read(path, stat, entry.content if entry is not None else DELETED)
+        if path == IGNORE_FILE and self._replica.files.being_written(path):
+            raise Changed(f"{path} is being written; nobody is to follow half of the rules.")
+        seen = self._read(path, stat, entry)
         if stat.executable is None:
             seen = seen._replace(content=replace(seen.content, executable=self._was_executable(path, entry)))
         return seen._replace(moved=self._read_from(seen)) if entry is None else seen
@@ -166,28 +172,25 @@ class Observer:
             if entry.path != path and entry.view is None and entry.id not in self._followed:
                 yield entry
 
-    def _wait_until_quiet(self, path: str, stat: Stat) -> None:
-        """A large file that is being written is hashed once, at the end; and nobody is to follow half of the
-        rules."""
-        if path == IGNORE_FILE and self._replica.files.being_written(path):
-            raise Changed(f"{path} is being written; it is read as soon as it is closed.")
-        age = (self._replica.services.now_ns() - stat.mtime_ns) / 1e9
-        if stat.size >= EAGER_FILE_BYTES_MAX and 0 <= age < QUIET_SECONDS:
-            raise Changed(f"{path} is being written; it is read as soon as it is quiet.")
-
-    def _read(self, path: str, before: Stat, earlier: Content) -> Observed:
-        """After an ``earlier`` version packs keep what is small: what a person edits time and again has
-        history, and what is only added takes no room."""
+    def _read(self, path: str, before: Stat, entry: Entry | None) -> Observed:
+        """After an earlier version packs keep what is small: what a person edits time and again has history,
+        and what is only added takes no room."""
+        earlier = entry.content if entry is not None else DELETED
         small = before.size <= self._replica.genesis.chunking.minimum
         again = earlier.blocks > 0
         began = self._replica.services.now_ns()
         with self._replica.files.open(path) as handle:
+            known = entry is not None and alike(entry, before)
+            if not known:
+                self._expect_at_rest(path, before, handle, earlier)
             if before.size == 0:
                 manifest, owned = Manifest(b""), Blocks()
             elif small:
                 manifest, owned = _read_small(path, handle, before.size)
             else:
                 manifest, owned = self._read_large(handle, before.size, again)
+            if known and manifest.root != earlier.root:
+                self._expect_at_rest(path, before, handle, earlier)  # only its times had not told of an edit
             why = refused_by_bytes(self._replica, path, handle, before.size)
             after = handle.stat()
         if why is not None:
@@ -195,6 +198,7 @@ class Observer:
         if len(manifest) > MANIFEST_BLOCKS_MAX:
             raise Unreadable(_TOO_LARGE)
         if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):
+            self._patience.note_read(path, before.size, self._now)
             raise Changed(f"{path} changed while it was read.")
         if again and manifest.root != earlier.root:
             self.owned += owned
@@ -203,6 +207,22 @@ class Observer:
             Kind.FILE, before.size, manifest.root, len(manifest), before.is_executable(False), before.mtime_ns
         )
         return Observed(path, content, after, manifest, read_ns=began)
+
+    def _expect_at_rest(self, path: str, stat: Stat, handle: ReadHandle, earlier: Content) -> None:
+        """Raise NotAtRest where it is too early to read the file."""
+        recorded = earlier.size if earlier.kind is Kind.FILE else None
+        seen = Glimpse(stat.size, stat.mtime_ns, self._is_open(stat, handle), recorded)
+        if self._patience.must_wait(path, seen, self._now):
+            raise NotAtRest(f"{path} is being written; it is read once it is at rest.")
+
+    def _is_open(self, stat: Stat, handle: ReadHandle) -> bool:
+        """Whether a program has it open for writing. Where nobody can tell, a large file counts as open for a
+        moment after each write, so that it is hashed once, at the end."""
+        is_open = handle.being_written()
+        if is_open is None:
+            age = (self._replica.services.now_ns() - stat.mtime_ns) / 1e9
+            return stat.size >= EAGER_FILE_BYTES_MAX and 0 <= age < QUIET_SECONDS
+        return is_open
 
     def _read_large(self, handle: ReadHandle, size: int, again: bool) -> tuple[Manifest, Blocks]:
         if size > OWNED_FILE_BYTES_MAX or not again:

@@ -10,6 +10,7 @@ what holds     path   inode, size,    ctime     exec bit  was read   so
 =============  =====  ==============  ========  ========  =========  =================================
 ``unchanged``  same   equal           equal     equal     no         nobody has touched it since
 ``untouched``  any    equal           equal     any       no         its bytes are the entry's
+``alike``      any    equal           equal     any       not yet    so they are, unless read too early
 ``describes``  any    inode equal     any       any       yes, same  its bytes are the entry's
 ``one_file``   two    equal           equal     equal     no         two names of one file, right now
 ``unproven``   same   as found        none      as found  not yet    the next look reads it
@@ -48,13 +49,17 @@ def unchanged(entry: Entry, stat: Stat) -> bool:
 
 def untouched(entry: Entry, stat: Stat) -> bool:
     """Whether the file that is ``stat``, under any name, has for certain the bytes of ``entry``."""
+    return alike(entry, stat) and tells_edits(stat, entry.checked_ns)
+
+
+def alike(entry: Entry, stat: Stat) -> bool:
+    """Whether nothing tells that the file that is ``stat`` has other bytes than ``entry``."""
     content = entry.content
     return (
         content.kind is Kind.FILE
         and stat.kind is FileKind.FILE
         and (content.size, content.mtime_ns) == (stat.size, stat.mtime_ns)
         and (entry.inode, entry.ctime_ns) == (stat.inode, stat.ctime_ns)
-        and tells_edits(stat, entry.checked_ns)
     )
 
 

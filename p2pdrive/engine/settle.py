@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from p2pdrive.engine.copies import Copies
+from p2pdrive.engine.durable import above, not_durable
 from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.secrets import refused_arrival
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.errors import Changed, DiskFull, RootMissing, Unreadable, WorldError
-from p2pdrive.folder.files import FileKind, Files
+from p2pdrive.errors import Changed, DiskFull, NotAtRest, RootMissing, Unreadable, WorldError
+from p2pdrive.folder.files import FileKind
 from p2pdrive.folder.homes import directories_of
 from p2pdrive.history.authoring import Edit
 from p2pdrive.history.log import Log
@@ -26,6 +27,7 @@ from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.deletions import Gone
+from p2pdrive.planning.patience import Patience
 from p2pdrive.planning.reconcile import Action, Adopt, Base, Blocked, Publish, Show, Situation, reconcile
 
 
@@ -33,20 +35,27 @@ class Settler:
     """Settles paths of one drive. Synchronous; one run at a time.
 
     What ``may_publish`` denies for now is not published: such paths are to be looked at again. A deletion
-    that ``may_delete`` denies is not published either; it is in ``gone`` then.
+    that ``may_delete`` denies is not published either; it is in ``gone`` then. ``patience`` is asked before a
+    file is read.
     """
 
     def __init__(
-        self, replica: Replica, may_publish: Callable[[str], bool], may_delete: Callable[[str], bool]
+        self,
+        replica: Replica,
+        patience: Patience,
+        may_publish: Callable[[str], bool],
+        may_delete: Callable[[str], bool],
     ) -> None:
         self._replica = replica
+        self._patience = patience
         self._may_publish = may_publish
         self._may_delete = may_delete
 
-    def settle(self, named: Sequence[str]) -> Settled:
-        """Settle some hundred paths, in one transaction. Raises RootMissing, IndexCorrupt, DiskFull."""
+    def settle(self, named: Sequence[str], now: float) -> Settled:
+        """Settle some hundred paths, in one transaction, at ``now`` of the clock of ``patience``. Raises
+        RootMissing, IndexCorrupt, DiskFull."""
         settled = Settled()
-        observer = Observer(self._replica)
+        observer = Observer(self._replica, self._patience, now)
         observed = self._observe(named, observer, settled)
         if observer.owned:
             with suppress(DiskFull):  # history yields to the folder
@@ -71,6 +80,9 @@ class Settler:
                 run.settle(seen)
             marks = ledger.finish()
             settled.published = pen.written
+        for seen in observed:
+            if seen.path in ledger.published and seen.content.kind is Kind.FILE:
+                self._patience.note_read(seen.path, seen.content.size, now)
         decided = {seen.path for seen in observed if seen.content.kind is not Kind.DIRECTORY}
         self._replica.decided(decided.difference(settled.again, (gone.path for gone in settled.gone)))
         settled.tasks = _marked(settled.tasks, marks)
@@ -91,12 +103,16 @@ class Settler:
                 entry = entries.get(path)
                 if self._is_hidden(path, entry, observer, log):
                     ignored.append(path)
+                    self._patience.end(path)
                     continue
                 try:
                     self._add_parents(path, observer, log, found)
                     seen = observer.look(path, entry)
                 except RootMissing:
                     raise
+                except NotAtRest:
+                    settled.waiting.append(path)
+                    continue
                 except Changed:
                     settled.again.append(path)
                 except WorldError as error:
@@ -111,6 +127,7 @@ class Settler:
                         found[old.path] = Observed(old.path, DELETED)
                         self._add_copies(old.path, observer, log, found)
                     found[path] = seen
+                self._patience.end(path)
         if ignored:
             self._pass_over(ignored, settled)
         return list(found.values())
@@ -135,7 +152,7 @@ class Settler:
             return list(observed)
         held: dict[str, WorldError] = {}
         for seen in sorted(observed, key=lambda seen: paths.key(seen.path)):
-            why = _not_durable(files, seen, contents, names) or _above(seen.path, held)
+            why = not_durable(files, seen, contents, names) or above(seen.path, held)
             if why is not None:
                 held[seen.path] = why
                 if seen.moved is not None:
@@ -413,32 +430,3 @@ def _decide(now: Situation) -> Action | None:
     action = reconcile(now)
     why = refused_arrival(now.path, now.verdict.content) if isinstance(action, Show) else None
     return action if why is None else Blocked(now.path, why)
-
-
-def _not_durable(
-    files: Files, seen: Observed, contents: Mapping[str, WorldError], names: Mapping[str, WorldError]
-) -> WorldError | None:
-    """Why what was seen may not be durable; ``names`` are directories whose names may not be."""
-    why = contents.get(seen.path)
-    unread = seen.moved is not None and seen.manifest is None
-    if isinstance(why, Changed | Unreadable) and unread and _is_there(files, seen):
-        why = None
-    there = names.get(paths.parent(seen.path))
-    left = names.get(paths.parent(seen.moved.path)) if seen.moved is not None else None
-    if not seen.content.live:
-        there, left = None, there
-    if isinstance(left, Changed):  # what is not there any more went with its directory, durably
-        left = None
-    return why or there or left
-
-
-def _above(path: str, held: Mapping[str, WorldError]) -> WorldError | None:
-    """What keeps a directory above ``path`` from being published, and so what is in it."""
-    found = (held[directory] for directory in paths.ancestors(path) if directory in held)
-    return next((why for why in found if not isinstance(why, Changed)), None)
-
-
-def _is_there(files: Files, seen: Observed) -> bool:
-    """Whether it only cannot be opened, which a file that was renamed need not."""
-    stat = files.stats([seen.path]).get(seen.path)
-    return stat is not None and seen.stat is not None and stat.inode == seen.stat.inode

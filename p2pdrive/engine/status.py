@@ -33,6 +33,16 @@ class ProblemStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BusyStatus:
+    """``path`` has not been at rest ``since`` then, as ``what`` says; it is looked at again at ``next``."""
+
+    path: str
+    what: str
+    since: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
 class PeerStatus:
     """Another member of a drive; bytes are those on the wire since the node started.
 
@@ -57,6 +67,8 @@ class DriveStatus:
     ``deleted_lately``: of how many they were told in the minute before the folder went away.
     ``polled_directories`` are looked through now and then, as changes in them are not told; ``watching`` says
     in words why, how late changes are noticed there, and what mends it.
+    ``busy`` are files that programs write to all the time: their last state is not recorded yet, and
+    ``state`` is about all else.
     """
 
     id: str
@@ -76,6 +88,7 @@ class DriveStatus:
     deleted_lately: int = 0
     polled_directories: int = 0
     watching: str = ""
+    busy: tuple[BusyStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +130,12 @@ def _drive(data: dict[str, Any]) -> DriveStatus:
     fields = _pick(DriveStatus, data) | {
         "state": DriveState(data["state"]),
         "problems": tuple(ProblemStatus(**_pick(ProblemStatus, entry)) for entry in data["problems"]),
+        "busy": tuple(BusyStatus(**_pick(BusyStatus, entry)) for entry in data.get("busy", ())),
         "peers": tuple(PeerStatus(**_pick(PeerStatus, entry)) for entry in data["peers"]),
     }
     return DriveStatus(**fields)
 
 
 def _pick(kind: type, data: dict[str, Any]) -> dict[str, Any]:
-    return {name: data[name] for name in (field.name for field in dataclasses.fields(kind))}
+    names = (field.name for field in dataclasses.fields(kind))
+    return {name: data[name] for name in names if name != "busy" or name in data}

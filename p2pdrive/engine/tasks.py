@@ -40,7 +40,8 @@ class Task(NamedTuple):
 
 @dataclass(slots=True)
 class Settled:
-    """``tasks``: to be shown. ``again``: being written, to be looked at soon. ``published``: records written.
+    """``tasks``: to be shown. ``again``: changed meanwhile, to be looked at soon. ``published``: records
+    written. ``waiting``: files that are not at rest, and were not looked at.
 
     ``well``: paths that have no problem (any more). ``touched``: other paths that are to be shown now too.
     ``left``: not settled yet, as the run has read enough. ``gone``: deletions that are not published yet.
@@ -54,3 +55,4 @@ class Settled:
     left: list[str] = field(default_factory=list)
     touched: set[str] = field(default_factory=set)
     gone: list[Gone] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)

@@ -113,6 +113,9 @@ class ReadHandle(Protocol):
     def stat(self) -> Stat:
         """Of the file that is open, whatever has its name now."""
 
+    def being_written(self) -> bool | None:
+        """Whether a program has it open for writing, or mapped; None where nobody can tell."""
+
     def close(self) -> None:
         """Let it go; twice is once."""
 

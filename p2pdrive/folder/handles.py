@@ -12,15 +12,17 @@ from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Stat
 from p2pdrive.folder.place import stat_of
+from p2pdrive.folder.syscalls import SystemCalls
 
 
 class LocalReadHandle:
     """A regular file, open; takes over ``fd``. Raises Changed if it is no regular file.
 
-    ``opened`` is what it was when opened.
+    ``opened`` is what it was when opened; ``calls`` may tell who writes it.
     """
 
-    def __init__(self, fd: int, path: str) -> None:
+    def __init__(self, fd: int, path: str, calls: SystemCalls | None = None) -> None:
+        self._calls = calls
         self._fd = fd
         self._path = path
         self.opened = os.fstat(fd)
@@ -67,6 +69,10 @@ class LocalReadHandle:
             return stat_of(os.fstat(self._fd))
         except OSError as error:
             raise fault(error, self._path, Unreadable) from error
+
+    def being_written(self) -> bool | None:
+        """See ``ReadHandle``."""
+        return self._calls.is_written(self._fd) if self._calls is not None else None
 
     def set_metadata(self, mtime_ns: int, executable: bool) -> Stat:
         """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError.

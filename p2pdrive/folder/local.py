@@ -122,7 +122,7 @@ class LocalFiles:
     def open(self, path: str) -> LocalReadHandle:
         """See ``Files``."""
         with self._guard(path, Unreadable):
-            return LocalReadHandle(self._open(path, _READ), path)
+            return LocalReadHandle(self._open(path, _READ), path, self._calls)
 
     def free_bytes(self) -> int:
         """See ``Files``."""

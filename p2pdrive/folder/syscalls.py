@@ -130,6 +130,14 @@ class SystemCalls:
             return False if told else None
         return True
 
+    def is_written(self, fd: int) -> bool | None:
+        """Whether someone has the file that is open as ``fd``, for reading, open for writing as well, or
+        mapped; None where nobody can tell. Who opens it from now on is not held up."""
+        leased = self.lease(fd)
+        if leased:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return None if leased is None else not leased
+
     def being_written(self, directory: int, name: str) -> bool:
         """Whether someone has this regular file open for writing; False where nobody can tell."""
         if not self.leases:

@@ -56,6 +56,11 @@ class SimulatedReadHandle:
         self._opened.step("fstat", self._path)
         return self._file.stat()
 
+    def being_written(self) -> bool | None:
+        """See ``ReadHandle``."""
+        self._opened.step("lease", self._path)
+        return bool(self._file.writers) if self._opened.disk.modern else None
+
     def close(self) -> None:
         """See ``ReadHandle``."""
         if self._open and self._opened.alive():  # a kill has closed it already

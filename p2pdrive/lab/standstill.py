@@ -43,6 +43,8 @@ def _unsettled(machine: "Machine") -> str | None:
         return "waits for a member that knows more"
     if machine.disk.changes or not drive.settled:
         return "has not recorded all local changes"
+    if waiting := drive.waiting.patience.all():
+        return f"has files that are not at rest: {sorted(waiting)[:5]}"
     return "is showing something" if drive.materialiser.busy else None
 
 

@@ -1,15 +1,17 @@
 """What the node says of its drives: status, versions, members."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+
+import trio
 
 from p2pdrive.api.control import Member as MemberReport
 from p2pdrive.api.control import Version
 from p2pdrive.engine.drive import Drive
 from p2pdrive.engine.exchange import Peer
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.status import DriveState, DriveStatus, PeerStatus, ProblemStatus
+from p2pdrive.engine.status import BusyStatus, DriveState, DriveStatus, PeerStatus, ProblemStatus
 from p2pdrive.errors import WorldError
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import clock
@@ -61,6 +63,7 @@ async def drive_status(
         deleting=drive.deleting.count,
         polled_directories=drive.outlook.polled.directories,
         watching=drive.outlook.polled.words(),
+        busy=tuple(_busy(drive)),
     )
 
 
@@ -151,6 +154,13 @@ def _count(replica: Replica) -> tuple[int, int, int, int, int, int]:
 def _problems(drive: Drive) -> list[tuple[str, str, int]]:
     packs = [(problem.path, problem.what, drive.since_ns) for problem in drive.replica.store.problems()]
     return drive.problems.all() + packs
+
+
+def _busy(drive: Drive) -> Iterator[BusyStatus]:
+    now, now_ns = trio.current_time(), drive.replica.services.now_ns()
+    for path, what, since, look_at in drive.waiting.patience.busy(now):
+        begun, again = (when(now_ns + int((at - now) * 1e9)) for at in (since, look_at))
+        yield BusyStatus(path, what, begun, again)
 
 
 def _peer(drive: Drive, device: bytes, sent: int, received: int) -> PeerStatus:

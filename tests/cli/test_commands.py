@@ -170,7 +170,7 @@ async def test_status_as_json_has_the_promised_keys(socket, control, home, capsy
     drive = told["drives"][0]
     assert set(drive) == {
         *("id", "name", "path", "role", "state", "files", "directories", "bytes"),
-        *("missing_files", "missing_bytes", "conflicts", "problems", "peers"),
+        *("missing_files", "missing_bytes", "conflicts", "problems", "peers", "busy"),
         *("deleting", "deleted_lately"),
         *("polled_directories", "watching"),
     }

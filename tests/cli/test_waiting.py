@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from p2pdrive.cli.status import wait_in_sync
-from p2pdrive.engine.status import DriveState, NodeStatus
+from p2pdrive.engine.status import BusyStatus, DriveState, NodeStatus
 from p2pdrive.errors import DriveError, NotInSync
 
 
@@ -81,3 +81,34 @@ def test_a_node_without_drives_is_in_sync(control) -> None:
     empty = replace(control.answer, drives=())
     wait_in_sync(lambda: empty, None, math.inf, clock, clock.sleep)
     assert clock.now >= 100.5
+
+
+def waited_for_busy(control, except_busy: bool) -> tuple[Clock, list[str]]:
+    """In sync but for a file that programs write to for four seconds."""
+    clock, told = Clock(), list[str]()
+    busy = (
+        BusyStatus("app.log", "changes again and again.", "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"),
+    )
+
+    def ask() -> NodeStatus:
+        drive = replace(
+            control.answer.drives[0], state=DriveState.IN_SYNC, busy=busy if clock.now < 104 else ()
+        )
+        return replace(control.answer, drives=(drive,))
+
+    wait_in_sync(ask, None, 60, clock, clock.sleep, except_busy=except_busy, tell=told.append)
+    return clock, told
+
+
+def test_a_file_that_does_not_rest_is_waited_for_by_name(control) -> None:
+    clock, told = waited_for_busy(control, except_busy=False)
+    assert clock.now >= 104.5
+    assert told == [
+        "waiting for app.log: changes again and again. `wait --except-busy` does not wait for such files."
+    ]
+
+
+def test_except_busy_does_not_wait_for_files_that_do_not_rest(control) -> None:
+    clock, told = waited_for_busy(control, except_busy=True)
+    assert clock.now <= 100.75
+    assert told == []

@@ -16,6 +16,7 @@ from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.paths import IGNORE_FILE
+from p2pdrive.planning.patience import Patience
 from tests.lab.deeds import (
     WAYS,
     delete,
@@ -329,7 +330,7 @@ def test_person_renames_what_was_just_renamed_here_and_not_noted_yet(
         anna, berta = await two_that_share(world)
         await old_file(world, anna, "f")
         assert berta.drive is not None
-        replica, settler = berta.drive.replica, Settler(berta.drive.replica, _always, _always)
+        replica, settler = berta.drive.replica, Settler(berta.drive.replica, Patience(), _always, _always)
         if young:
             with replica.writing() as log:
                 log.connection.execute("UPDATE entries SET checked_ns = mtime_ns")
@@ -339,7 +340,7 @@ def test_person_renames_what_was_just_renamed_here_and_not_noted_yet(
         def looked_at_before_it_is_noted(self: Shower, run: Any) -> Any:
             if not looked and any(change.moved_from for change in run.changes):
                 rename(berta, "g", "h")
-                observer = Observer(replica)
+                observer = Observer(replica, Patience(), 0.0)
                 looked.append((observer, look(settler, ["h"], observer, Settled())))
             return make_durable(self, run)
 
@@ -353,7 +354,7 @@ def test_person_renames_what_was_just_renamed_here_and_not_noted_yet(
             shown = show(self, tasks)
             if len(looked) > before:
                 monkeypatch.setattr(Settler, "_observe", as_looked_at)
-                settler.settle(["h"])
+                settler.settle(["h"], 0.0)
                 monkeypatch.setattr(Settler, "_observe", look)
             return shown
 
