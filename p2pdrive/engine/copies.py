@@ -233,11 +233,14 @@ class Copies:
         return next((lost for lost in losers if (lost.actor, lost.seq) == place), None)
 
     def _dismiss(self, loser: Record) -> None:
-        """Join the loser to what its path shows."""
+        """Join the loser to what its path shows. A copy that a scan misses may have been dismissed long ago:
+        what others make of the path meanwhile is newer."""
         verdict = self._ledger.verdict(loser.path)
         entry = self._ledger.entry(loser.path)
-        seen = dismissal(self._ledger.heads(loser.path), verdict, loser)
-        record = self._ledger.write(Edit(loser.path, verdict.content, seen))
+        heads = self._ledger.heads(loser.path)
+        seen = dismissal(heads, verdict, loser)
+        clock = None if self._ledger.live else max(head.clock for head in heads) + 1
+        record = self._ledger.write(Edit(loser.path, verdict.content, seen, clock))
         if entry is not None and dict(entry.vector) == dict(verdict.seen):
             self._ledger.stand_for(loser.path, record.vector)
         self._ledger.touch(loser.path, verdict.content.size)

@@ -234,22 +234,23 @@ class Drive:
             self.problems.resolve(path)
         if self.problems.note_gone((*found.nothing, *found.gone)):
             self.materialiser.wake()
-        await self._settle(found.files)
+        await self._settle(found.files, live=True)
         for path in found.directories:
             await self._look_into(path)
-        await self._settle(self.deleting.unknown(found.gone))
+        await self._settle(self.deleting.unknown(found.gone), live=True)
         for path in found.gone_directories:
             await self._look_into(path)
 
     async def _look_into(self, start: str) -> None:
-        """Compare ``start`` and all that is in it with the index, and settle what differs."""
-        scan = Scan(self.replica, start)
+        """Compare ``start`` and all that is in it with the index, and settle what differs: in a directory
+        that the watcher named it changed just now, in the whole folder at any time since the last scan."""
+        scan, live = Scan(self.replica, start), start != ""
         while (paths := await self._offload(scan.step)) is not None:
             if not start and await self._reload_ignore():  # a whole scan may take hours
                 self._look_at([""])
-            await self._settle(paths)
-            await self._settle(self.deleting.unknown(scan.take_missing(ended=False)))
-        await self._settle(self.deleting.unknown(scan.take_missing(ended=True)))
+            await self._settle(paths, live)
+            await self._settle(self.deleting.unknown(scan.take_missing(ended=False)), live)
+        await self._settle(self.deleting.unknown(scan.take_missing(ended=True)), live)
         if not start:  # nobody else may ever ask for a copy that is gone
             await self._settle(await self._offload(self.replica.arriving))
         rules = self.replica.ignore.problems if not start else ()
@@ -261,9 +262,9 @@ class Drive:
         if self.problems.report_scanned(start, found):
             self.materialiser.wake()
 
-    async def _settle(self, paths: list[str]) -> None:
+    async def _settle(self, paths: list[str], live: bool = False) -> None:
         for at in range(0, len(paths), PLAN_PATHS_MAX):
-            if await self.materialiser.settle(paths[at : at + PLAN_PATHS_MAX]):
+            if await self.materialiser.settle(paths[at : at + PLAN_PATHS_MAX], live):
                 self.exchange.announce()
 
     async def _reload_ignore(self) -> bool:

@@ -25,10 +25,16 @@ from p2pdrive.planning.conflicts import Verdict, judge
 
 
 class Ledger:
-    """One transaction over ``observed`` paths; ``finish`` writes what was gathered."""
+    """One transaction over ``observed`` paths; ``finish`` writes what was gathered.
 
-    def __init__(self, replica: Replica, log: Log, pen: Writing, observed: Iterable[Observed]) -> None:
+    ``live``: persons were seen to change these just now.
+    """
+
+    def __init__(
+        self, replica: Replica, log: Log, pen: Writing, observed: Iterable[Observed], live: bool
+    ) -> None:
         self.log = log
+        self.live = live
         self._replica = replica
         self._pen = pen
         named = [seen.path for seen in observed]

@@ -103,15 +103,16 @@ class Materialiser:
         self._look_again(path for path in named if path in ours)
         return [path for path in named if path not in ours]
 
-    async def settle(self, changed: Sequence[str]) -> int:
-        """Settle paths that the folder may have changed; returns the number of records published."""
+    async def settle(self, changed: Sequence[str], live: bool) -> int:
+        """Settle paths that the folder may have changed (``live``: just now); returns the number of records
+        published."""
         published = 0
         while changed:
             async with self._one_at_a_time:
                 free = self.leave_alone(changed)
                 if not free:
                     break
-                settled = await self._offload(self._settler.settle, free, trio.current_time())
+                settled = await self._offload(self._settler.settle, free, trio.current_time(), live)
             self._note(settled)
             if not all(self._problems.waits(_owner(task)) for task in settled.tasks):
                 self.wake()

@@ -51,9 +51,12 @@ class Settler:
         self._may_publish = may_publish
         self._may_delete = may_delete
 
-    def settle(self, named: Sequence[str], now: float) -> Settled:
+    def settle(self, named: Sequence[str], now: float, live: bool = False) -> Settled:
         """Settle some hundred paths, in one transaction, at ``now`` of the clock of ``patience``. Raises
-        RootMissing, IndexCorrupt, DiskFull."""
+        RootMissing, IndexCorrupt, DiskFull.
+
+        ``live``: persons were seen to change them just now; else a change is as old as the file says.
+        """
         settled = Settled()
         observer = Observer(self._replica, self._patience, now)
         observed = self._observe(named, observer, settled)
@@ -66,7 +69,7 @@ class Settler:
             raise RootMissing(f"{self._replica.root} is not there any more.")
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
             observed = _without_stale_renames(log, observed, settled)
-            ledger = Ledger(self._replica, log, pen, observed)
+            ledger = Ledger(self._replica, log, pen, observed, live)
             may_write = log.membership.may_write(self._replica.services.identity.device)
             left = {seen.moved.path for seen in observed if seen.moved is not None}
 
@@ -379,7 +382,10 @@ class _Run:
             past = self._past(seen)
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         unshown = self._ledger.is_unshown(seen.path)
-        return Situation(seen.path, heads, verdict, base, seen.content, self._may_write, past, unshown)
+        mtime_ns = None if self._ledger.live or seen.stat is None else seen.stat.mtime_ns
+        return Situation(
+            seen.path, heads, verdict, base, seen.content, self._may_write, past, unshown, mtime_ns
+        )
 
     def _past(self, seen: Observed) -> Vector | None:
         """The version that a file brought along with the folder equals; the copy of a loser is older than

@@ -28,7 +28,8 @@ class Situation(NamedTuple):
 
     ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is given only while a folder is being
     adopted (after a join, a restore or a copy): the vector of the version that ``disk`` equals, if any.
-    ``unshown``: what the heads said before is still to be shown, be it a time alone.
+    ``unshown``: what the heads said before is still to be shown, be it a time alone. ``mtime_ns``: of what
+    nobody was seen to change; None where a person changed it just now.
     """
 
     path: str
@@ -39,6 +40,7 @@ class Situation(NamedTuple):
     may_write: bool
     past: Mapping[bytes, int] | None = None
     unshown: bool = False
+    mtime_ns: int | None = None
 
 
 class Publish(NamedTuple):
@@ -90,7 +92,7 @@ def reconcile(now: Situation) -> Action | None:
         edited = base is not None and base.content.identity == disk.identity
         if edited and disk.kind is Kind.FILE and now.may_write:
             assert base is not None
-            return Publish(now.path, disk, base.seen)  # its time or exec bit
+            return _publish(now, base.seen)  # its time or exec bit
         return _settle(now)
     if base is None and any(loser.content.identity == disk.identity for loser in verdict.losers):
         return _show(now)
@@ -99,10 +101,10 @@ def reconcile(now: Situation) -> Action | None:
     if not now.may_write:
         return _refuse(now, base)
     if base is not None:
-        return Publish(now.path, disk, base.seen)
-    deletions = joined(head.vector for head in now.heads if not head.content.live)
-    merging = any(head.content.live for head in now.heads)
-    return Publish(now.path, disk, deletions, _age(disk) if merging else None)
+        return _publish(now, base.seen)
+    if any(head.content.live for head in now.heads):  # merging: the newest of two is to win
+        now = now._replace(mtime_ns=disk.mtime_ns)
+    return _publish(now, joined(head.vector for head in now.heads if not head.content.live))
 
 
 def _made_room(now: Situation) -> bool:
@@ -164,6 +166,11 @@ def _changed(base: Base | None, disk: Content) -> bool:
     )
 
 
-def _age(disk: Content) -> int:
-    """A file found while merging is as old as it says, so that the newest of two wins."""
-    return clock.from_milliseconds(disk.mtime_ns // 1_000_000)
+def _publish(now: Situation, seen: Mapping[bytes, int]) -> Publish:
+    """What was found is as old as it says, and no older than what it follows. A deletion has no time of its
+    own, and wins no name: it is as old as its finding."""
+    if now.mtime_ns is None or not now.disk.live:
+        return Publish(now.path, now.disk, seen)
+    followed = (head.clock for head in now.heads if seen.get(head.actor, 0) >= head.seq)
+    age = max(clock.from_milliseconds(now.mtime_ns // 1_000_000), *(each + 1 for each in followed), 0)
+    return Publish(now.path, now.disk, seen, age)

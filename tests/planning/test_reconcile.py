@@ -267,6 +267,32 @@ def test_file_found_while_merging_is_as_old_as_it_says() -> None:
     assert action == Publish(PATH, NEW, {}, clock.from_milliseconds(NEW.mtime_ns // 1_000_000))
 
 
+def test_edit_found_by_a_scan_is_as_old_as_the_file_says() -> None:
+    place = place_of(head(ONE, when=1), disk=NEW, base=Base(ONE, head(ONE).vector))
+    action = reconcile(place.situation()._replace(mtime_ns=7_000_000))
+    assert action == Publish(PATH, NEW, head(ONE).vector, clock.from_milliseconds(7))
+
+
+def test_edit_found_with_an_old_time_is_no_older_than_what_it_follows() -> None:
+    place = place_of(head(ONE, when=clock.from_milliseconds(9)), disk=NEW, base=Base(ONE, head(ONE).vector))
+    action = reconcile(place.situation()._replace(mtime_ns=7_000_000))
+    assert action == Publish(PATH, NEW, head(ONE).vector, clock.from_milliseconds(9) + 1)
+
+
+def test_edit_found_by_a_scan_may_be_older_than_what_it_has_not_seen() -> None:
+    unseen = head(TWO, actor=2, when=clock.from_milliseconds(9), seen=head(ONE).vector)
+    place = place_of(head(ONE), unseen, disk=NEW, base=Base(ONE, head(ONE).vector))
+    action = reconcile(place.situation()._replace(mtime_ns=7_000_000))
+    assert action == Publish(PATH, NEW, head(ONE).vector, clock.from_milliseconds(7))
+
+
+def test_deletion_found_by_a_scan_has_no_time_of_its_own() -> None:
+    place = place_of(head(ONE), disk=DELETED, base=Base(ONE, head(ONE).vector))
+    assert reconcile(place.situation()._replace(mtime_ns=7_000_000)) == Publish(
+        PATH, DELETED, head(ONE).vector
+    )
+
+
 def test_equal_file_found_while_merging_is_adopted() -> None:
     place = place_of(head(ONE), disk=ONE)
     assert settle(place) == [Adopt(PATH, ONE, head(ONE).vector)]
