@@ -9,6 +9,7 @@ import traceback
 import click
 
 import p2pdrive
+from p2pdrive.cli.ignoring import ignore
 from p2pdrive.cli.lab import lab
 from p2pdrive.cli.options import Settings, common
 from p2pdrive.cli.running import run
@@ -33,7 +34,7 @@ def commands() -> None:
     """
 
 
-for command in (share, join, status, wait, run, log, devices, leave, lab):
+for command in (share, join, status, wait, run, log, devices, ignore, leave, lab):
     commands.add_command(command)
 
 

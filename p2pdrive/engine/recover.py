@@ -151,6 +151,9 @@ def _publish_beside(replica: Replica, displaced: Displaced, path: str) -> None:
     directory, name = paths.parent(path), paths.name(path)
     above = replica.files.stat(directory)
     if above is None or above.kind is not FileKind.DIRECTORY:
+        if replica.ignore.is_litter(path):
+            replica.files.discard(displaced.name)  # it went with its folder
+            return
         directory = ""
     for number in range(1, _TRIES):
         beside = paths.join(directory, f"recovered {number} {name}"[:200])

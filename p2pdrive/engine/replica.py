@@ -13,6 +13,7 @@ from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.state import State
 from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
+from p2pdrive.folder import defaults
 from p2pdrive.folder.homes import Homes
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
@@ -142,12 +143,13 @@ class Replica:
         All that the heads name is to be looked at then.
         """
         self.ignore = self._load_ignore()
-        rules = "\n".join(self.ignore.lines).encode()
-        if rules == self._meta("ignored"):
+        rules, built_in = ("\n".join(lines).encode() for lines in (self.ignore.lines, defaults.LINES))
+        if (rules, built_in) == (self._meta("ignored"), self._meta("defaults")):
             return False
         with self.writing() as log:
             log.mark_all_unshown()
             self._set_meta("ignored", rules)
+            self._set_meta("defaults", built_in)  # those of another version are other rules
         return True
 
     def _load_ignore(self) -> Ignore:

@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from blake3 import blake3
 
+from p2pdrive.engine.litter import clear_litter
 from p2pdrive.engine.note import Change, note
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
@@ -321,17 +322,14 @@ class _Run:
             self._put(task, None, name)
 
     def _clear_directory(self, task: Task) -> Task:
-        """Remove the empty directory that is in the way of ``task``."""
+        """Remove the directory that is in the way of ``task``, where nothing of a person's is in it."""
         if task.expected is None or task.expected.kind is not FileKind.DIRECTORY:
             return task
         if not self._files.remove_directory(task.path):
             with self._replica.reading() as log:
                 if self._replica.shows_inside(log, task.path):
                     raise Changed(f"{task.path} is not empty yet.")
-            raise WorldError(
-                f"{task.path} was deleted or replaced elsewhere, but holds files that are not synced here: "
-                f"it stays until you move them away, or delete the folder."
-            )
+            self.retired += [Retired(name, None) for name in clear_litter(self._replica, task.path)]
         self._vacated(task.path)
         return task._replace(expected=None)
 

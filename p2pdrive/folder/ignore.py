@@ -1,5 +1,5 @@
-"""What is not synced: our own files, what is in folders that are too deep, and what the rules in
-``.p2pdriveignore`` say.
+"""What is not synced: our own files, what is in folders that are too deep, what the built-in rules hide
+(``defaults.py``), and what the rules in ``.p2pdriveignore`` say.
 
 Rules are lines in the language of gitignore(5). As in git, nothing within an ignored directory can be
 un-ignored. The file itself is synced whatever they say, so that all members hide the same.
@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from p2pdrive.errors import Changed, Unreadable
+from p2pdrive.folder import defaults
 from p2pdrive.folder.files import FileKind, Files
 from p2pdrive.limits import (
     IGNORE_BYTES_MAX,
@@ -97,14 +98,42 @@ class Ignore:
             return True  # it is in a directory that is too deep to be in a drive: that one is the problem
         if STATE_DIRECTORY in path.casefold().split("/") or name(path).startswith(SIBLING_PREFIX):
             return True
-        if not self._rules or path == IGNORE_FILE:
+        if path == IGNORE_FILE:
             return False
+        if not self._rules:
+            return defaults.hidden(path, is_directory)
         if any(self._directory(directory) for directory in ancestors(path)):
             return True
         return self._directory(path) if is_directory else self._matches(path)
 
+    def is_litter(self, path: str) -> bool:
+        """Whether only a built-in rule hides the file at ``path``, and it goes with the folder it is in."""
+        return self._rule(path) is None and defaults.is_litter(name(path))
+
+    def why(self, path: str, is_directory: bool) -> str | None:
+        """The line that hides ``path``, or a directory above it; None where it is synced."""
+        for each in (*reversed(ancestors(path)), path):
+            if self.ignored(each, is_directory or each != path):
+                return self._line(each, is_directory or each != path)
+        return None
+
     def _matches(self, path: str) -> bool:
-        return next((bool(rule.include) for rule in self._rules if rule.match_file(path) is not None), False)
+        """The last rule that matches counts, built-in ones come first. A directory has a slash at its end."""
+        rule = self._rule(path)
+        if rule is not None:
+            return bool(rule.include)
+        return defaults.hides(path.removesuffix("/"), path.endswith("/"))
+
+    def _rule(self, path: str) -> GitIgnoreSpecPattern | None:
+        return next((rule for rule in self._rules if rule.match_file(path) is not None), None)
+
+    def _line(self, path: str, is_directory: bool) -> str:
+        """The line that hides ``path`` itself."""
+        text = path + "/" if is_directory else path
+        if (rule := self._rule(text)) is not None:
+            return str(rule.pattern)
+        lines = (each.line for each in defaults.DEFAULTS if _pattern(each.line).match_file(text) is not None)
+        return next(lines, f"{STATE_DIRECTORY} and what is p2pdrive's own")
 
 
 class _Rule(GitIgnoreSpecPattern):

@@ -13,6 +13,8 @@ from p2pdrive.api.control import Joined
 from p2pdrive.cli.main import main
 from p2pdrive.engine.status import DriveState, NodeStatus
 from p2pdrive.errors import InviteError
+from p2pdrive.folder.defaults import LINES
+from p2pdrive.node.home import Home
 
 LINK = "p2pdrive://join/AQID"
 
@@ -70,7 +72,7 @@ def test_version_and_help_are_exit_code_0(capsys) -> None:
     assert main(["-h"]) == 0
     out = capsys.readouterr().out
     commands = [line.split()[0] for line in out.partition("Commands:")[2].splitlines() if line]
-    assert commands == ["share", "join", "status", "wait", "run", "log", "devices", "leave", "lab"]
+    assert commands == ["share", "join", "status", "wait", "run", "log", "devices", "ignore", "leave", "lab"]
 
 
 async def test_share_prints_the_link_alone_on_stdout(socket, control, home, capsys) -> None:
@@ -262,3 +264,31 @@ def test_commands_that_only_ask_import_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert "click" in done.stdout.split()
     assert not heavy & set(done.stdout.split())
+
+
+def test_built_in_rules_are_listed_with_a_word_for_each(capsys) -> None:
+    assert main(["ignore", "--defaults"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("  ")[0] for line in lines] == list(LINES)
+    assert all(line.split("  ", 1)[1].strip() for line in lines)
+
+
+def test_rule_that_hides_a_path_is_named(tmp_path, capsys, monkeypatch) -> None:
+    (tmp_path / ".p2pdrive").mkdir()
+    (tmp_path / "d").mkdir()
+    (tmp_path / ".p2pdriveignore").write_text("*.tmp\n!.DS_Store\n")
+    seed_home = Home(tmp_path / "d/home")
+    seed_home.seed(bytes)
+    monkeypatch.chdir(tmp_path)
+
+    def said(*arguments: str) -> str:
+        assert main(["ignore", *arguments]) == 0
+        return capsys.readouterr().out.removeprefix(f"{tmp_path}/")
+
+    assert said() == said(str(tmp_path)) == "*.tmp\n!.DS_Store\n"
+    assert said("d/x.tmp") == "d/x.tmp is not synced, by the rule: *.tmp\n"
+    assert said("d/Thumbs.db") == "d/Thumbs.db is not synced, by the rule: Thumbs.db\n"
+    assert said("d/.DS_Store") == "d/.DS_Store is synced: no rule hides it.\n"
+    assert "is the home of a p2pdrive node" in said("d/home/drives.json")
+    assert main(["ignore", "/"]) == 1
+    assert "is in no drive" in capsys.readouterr().err
