@@ -21,6 +21,7 @@ from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.scan import Scan
 from p2pdrive.engine.secrets import leaked
+from p2pdrive.engine.unfit import forget_unfit
 from p2pdrive.engine.waiting import Waiting
 from p2pdrive.errors import LinkClosed
 from p2pdrive.folder.outlook import Outlook
@@ -78,6 +79,7 @@ class Drive:
         await self._offload(recover, self.replica)
         if (problem := await self._offload(leaked, self.replica)) is not None:
             self.problems.report(problem, Kind.LASTING)
+        await self._offload(forget_unfit, self.replica)
         await self.exchange.look()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.exchange.run)

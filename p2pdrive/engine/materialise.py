@@ -194,6 +194,7 @@ class Materialiser:
         self._report((Problem(path, _STUCK) for path in stuck), Kind.SHOWN)
         self._look_again(path for path in again if path not in stuck)
         self._look_again(path for path in shown.done if path == IGNORE_FILE)
+        self._hurry_alike(shown.done)
         stayed = any(task.moved_from and task.path not in done for task in tasks)  # and was claimed by us
         if failed or stayed or shown.done or shown.check or shown.problems:
             self.wake()  # what only changed under our hands is looked at again first, a little later
@@ -203,6 +204,7 @@ class Materialiser:
         for path in settled.well:
             if self._problems.resolve(path) and path == IGNORE_FILE:
                 self._look_again([path])  # the rules could not be read before, perhaps
+        self._hurry_alike(settled.vacant)
         self._deleting.note(settled)
         self._report(settled.problems, Kind.SETTLED)
         troubled = {problem.path for problem in settled.problems}
@@ -219,6 +221,11 @@ class Materialiser:
             self.wake()
         if settled.published or settled.well:
             self._changed()
+
+    def _hurry_alike(self, named: Iterable[str]) -> None:
+        """What left these paths may have made room for names that the disk takes for theirs."""
+        if self._replica.files.odd and self._problems.hurry_alike(named):
+            self.wake()
 
     def _report(self, problems: Iterable[Problem], kind: Kind) -> None:
         for problem in problems:

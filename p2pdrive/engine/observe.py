@@ -11,6 +11,7 @@ from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import alike, describes, unchanged, untouched
 from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
+from p2pdrive.engine.unfit import unfit
 from p2pdrive.errors import Changed, NotAtRest, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.folder.scan import OTHER
@@ -57,7 +58,8 @@ class Observer:
     """Looks at paths of one drive; ``owned`` gathers blocks of small files that packs are to keep. At ``now``
     of its clock ``patience`` says which files may be read.
 
-    ``files`` and ``directories`` gather what changed and may not be durable: contents, and names.
+    ``files`` and ``directories`` gather what changed and may not be durable: contents, and names. ``unfit``
+    was shown, and cannot be here: on another disk, that is. It is not missed, and comes back if it can.
     """
 
     def __init__(self, replica: Replica, patience: Patience, now: float) -> None:
@@ -69,6 +71,7 @@ class Observer:
         self._origins: dict[int, list[Entry]] = {}
         self._followed: set[int] = set()  # entries whose file was met under another name; hard links have two
         self.files: list[str] = []
+        self.unfit: list[str] = []
         self.directories: set[str] = set()
         self.owned: Blocks = []
         self.bytes_read = 0
@@ -109,6 +112,7 @@ class Observer:
     def _look(self, path: str, entry: Entry | None) -> Observed:
         stat = self._stat(path)
         if stat is None:
+            self._expect_fit(path, entry)
             return Observed(path, DELETED)
         if stat.kind is FileKind.DIRECTORY:
             return Observed(path, DIRECTORY, stat)
@@ -131,6 +135,15 @@ class Observer:
         if stat.executable is None:
             seen = seen._replace(content=replace(seen.content, executable=self._was_executable(path, entry)))
         return seen._replace(moved=self._read_from(seen)) if entry is None else seen
+
+    def _expect_fit(self, path: str, entry: Entry | None) -> None:
+        """Raise Unreadable where nothing is at ``path`` only because its disk cannot hold it."""
+        if not self._replica.files.odd:
+            return
+        assert self._log is not None
+        if (why := unfit(self._replica, self._log, path, entry)) is not None:
+            self.unfit += [path] if entry is not None else []
+            raise Unreadable(why)
 
     def _was_executable(self, path: str, entry: Entry | None) -> bool:
         """What is known of a file whose disk does not say: what it was shown with, or is to be shown with."""

@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from enum import Enum
 
+from p2pdrive.folder.exact import alike
 from p2pdrive.limits import (
     HELD_PATIENCE_SECONDS,
     HELD_RETRY_SECONDS_MAX,
@@ -169,6 +170,15 @@ class Problems:
         for path in self._troubles if changed is None else changed:
             if path in self._troubles:
                 self._troubles[path].attempts, self._troubles[path].retry_at = 0, 0.0
+
+    def hurry_alike(self, named: Iterable[str]) -> bool:
+        """A disk that takes names for one may have room for another now: try those again that have waited."""
+        over = {alike(path) for path in named}
+        waiting = [
+            path for path in self._troubles if not over.isdisjoint(map(alike, (path, *paths.ancestors(path))))
+        ]
+        self.hurry(waiting)
+        return bool(waiting)
 
     def paths(self) -> set[str]:
         """All that have a problem, be it a short one."""

@@ -133,6 +133,9 @@ class Settler:
                 self._patience.end(path)
         if ignored:
             self._pass_over(ignored, settled)
+        if observer.unfit:
+            with self._replica.writing() as log:
+                self._forget(log, observer.unfit)
         return list(found.values())
 
     def _add_copies(self, path: str, observer: Observer, log: Log, found: dict[str, Observed]) -> None:
@@ -373,6 +376,7 @@ class _Run:
         self._settled.well.append(seen.path)
         self._ledger.mark_shown(seen.path)
         if not seen.content.live:
+            self._settled.vacant.append(seen.path)
             self._copies.uncover(seen.path)
 
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:

@@ -45,6 +45,7 @@ class Settled:
 
     ``well``: paths that have no problem (any more). ``touched``: other paths that are to be shown now too.
     ``left``: not settled yet, as the run has read enough. ``gone``: deletions that are not published yet.
+    ``vacant``: those of ``well`` at which nothing is, nor is to be.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -56,3 +57,4 @@ class Settled:
     touched: set[str] = field(default_factory=set)
     gone: list[Gone] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
+    vacant: list[str] = field(default_factory=list)

@@ -93,6 +93,20 @@ class Displaced:
     stat: Stat
 
 
+class Twin(NamedTuple):
+    """Two paths that a disk takes for one: ``path`` is not there, as ``other`` is."""
+
+    path: str
+    other: str
+
+    def words(self) -> str:
+        """For the person."""
+        return (
+            f"this disk cannot tell {self.path!r} from {self.other!r}, which is here: rename one of the two "
+            "on another machine."
+        )
+
+
 class ReadHandle(Protocol):
     """An open regular file. A file may change or shrink while it is read."""
 
@@ -172,6 +186,18 @@ class Files(Protocol):
 
     def root_present(self) -> bool:
         """Whether the root's path still leads to the folder that was opened, its ``.p2pdrive`` inside."""
+
+    @property
+    def odd(self) -> bool:
+        """Whether some disk cannot hold all that a drive may have: ``unfit`` and ``twin`` say what."""
+
+    def unfit(self, path: str, link: bool) -> str | None:
+        """Why no file (for ``link``: no symlink) can be at ``path`` on its disk, in words. None where one
+        can."""
+
+    def twin(self, path: str) -> Twin | None:
+        """What keeps ``path`` from being there: a name, its own or of a directory above it, that the disk
+        takes for another one, which is there. None for what is there itself, and where there is nothing."""
 
     def stat(self, path: str) -> Stat | None:
         """What is at ``path``, symlinks not followed; None only if there is nothing, under a healthy root.

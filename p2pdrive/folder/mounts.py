@@ -43,7 +43,22 @@ class Mounts:
         self._calls = calls
         self._lock = Lock()
         self._asked: dict[str, int] = {}  # the device that was asked what it keeps, by mount
+        self._device = os.fstat(root).st_dev
         self.known: frozenset[str] = frozenset()
+
+    @property
+    def devices(self) -> set[int]:
+        """The disks that something was looked at on."""
+        return {self._device, *self._asked.values()} if self._asked else {self._device}
+
+    def above(self, path: str) -> str:
+        """The mount that ``path`` lies in; the root, as the empty path, where it is in none."""
+        found = (mount for mount in self.known if path != mount and within(path, mount))
+        return max(found, key=len, default="") if self.known else ""
+
+    def device(self, mount: str) -> int:
+        """The disk of a mount or, as the empty path, of the root."""
+        return self._asked.get(mount, self._device) if mount else self._device
 
     def expect(self, known: Iterable[str]) -> None:
         """These were known at an earlier time."""

@@ -11,11 +11,12 @@ import os
 from contextlib import suppress
 from itertools import count
 from threading import Lock
+from typing import Protocol
 
 from p2pdrive.errors import Changed, InUse, LeftDisplaced, RootMissing, WorldError
 from p2pdrive.folder.attributes import as_made_in, keep
 from p2pdrive.folder.carry import carry
-from p2pdrive.folder.files import FileKind, Files, Published, Stat
+from p2pdrive.folder.files import FileKind, Published, Stat
 from p2pdrive.folder.ignore import SIBLING_PREFIX
 from p2pdrive.folder.place import Place, look
 from p2pdrive.folder.syscalls import SystemCalls
@@ -218,7 +219,15 @@ class SafeWrite:
         return place
 
 
-def move_in_two_steps(files: Files, source: str, path: str, expected: Stat) -> Stat:
+class _Folder(Protocol):
+    """What two steps need of ``Files``."""
+
+    def remove(self, path: str, expected: Stat) -> str: ...
+
+    def publish(self, name: str, path: str, expected: Stat | None) -> Published: ...
+
+
+def move_in_two_steps(files: _Folder, source: str, path: str, expected: Stat) -> Stat:
     """``Files.move`` where no one call can: by way of the temporary area. Raises what that does."""
     displaced = files.remove(source, expected)
     try:

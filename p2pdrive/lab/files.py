@@ -14,7 +14,7 @@ from itertools import count
 
 from p2pdrive.errors import Changed, InUse, NotWritable, Unreadable, WorldError
 from p2pdrive.folder.faults import failures
-from p2pdrive.folder.files import Displaced, Name, Published, Stat
+from p2pdrive.folder.files import Displaced, Name, Published, Stat, Twin
 from p2pdrive.folder.safe_write import IN_USE, move_in_two_steps
 from p2pdrive.folder.temporary import DISPLACED, number_of, origin_of
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
@@ -54,6 +54,19 @@ class SimulatedFiles:
         """See ``Files``."""
         self._opened.step("root_present", "")
         return self._opened.present()
+
+    @property
+    def odd(self) -> bool:
+        """See ``Files``."""
+        return False
+
+    def unfit(self, path: str, link: bool) -> str | None:  # noqa: ARG002 - it holds all
+        """See ``Files``."""
+        return None
+
+    def twin(self, path: str) -> Twin | None:  # noqa: ARG002 - all names are exact
+        """See ``Files``."""
+        return None
 
     def stat(self, path: str) -> Stat | None:
         """See ``Files``."""

@@ -33,7 +33,7 @@ from p2pdrive.engine.replica import drive_of, is_drive
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.status import NodeInfo, NodeStatus
 from p2pdrive.errors import DriveError, InviteError, PortInUse
-from p2pdrive.folder.local import LocalFiles
+from p2pdrive.folder.exact import ExactFiles
 from p2pdrive.folder.watch import watch
 from p2pdrive.history.log import Frontier
 from p2pdrive.limits import (
@@ -91,7 +91,7 @@ class Node:
             functools.partial(trio.to_thread.run_sync, limiter=trio.CapacityLimiter(OFFLOAD_THREADS)),
             time.time_ns,
             urandom,
-            lambda root: LocalFiles(Path(root)),
+            lambda root: ExactFiles(Path(root)),
             lambda root, outlook: watch(Path(root), trio.to_thread.run_sync, outlook),
             own_key=home.key_inode(),
         )

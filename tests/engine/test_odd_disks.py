@@ -1,6 +1,7 @@
 """One machine has its folder on a disk that lacks things; that costs these things there, and nothing else."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,6 +36,16 @@ async def rest(world: World, *machines: Machine) -> None:
     for machine in machines or tuple(world.machines):
         machine.look()
     await world.quiet()
+
+
+async def agree(world: World, anna: Machine, berta: Machine) -> None:
+    """Until both show the same files; permissions and times aside, which exFAT does not keep."""
+    await rest(world)
+    await world.until(lambda: anna.files() == berta.files(), "the same files on both")
+    await rest(world)
+    assert anna.files() == berta.files()
+    assert not anna.problems
+    assert not berta.problems
 
 
 def is_executable(machine: Machine, path: str) -> bool:
@@ -107,3 +118,143 @@ async def test_disk_that_refuses_all_leases_syncs_both_ways(
     berta.write("edited", "3")
     await world.converge()
     assert anna.read("edited") == "3"
+
+
+async def test_of_two_names_that_differ_in_case_alone_one_is_shown_and_nothing_said_of_the_other(
+    world: World, autojump_clock: MockClock, disk: ExFat
+) -> None:
+    """An edit of the one was replaced by the content of the other, on all machines."""
+    anna, berta = await with_exfat(world, disk, {"d/a.txt": "small"})
+    await rest(world)
+    anna.write("d/A.txt", "capital")
+    await rest(world)
+    assert berta.files() == {"d/a.txt": "small"}
+    assert berta.problems.keys() == {"d/A.txt"}
+    assert "cannot tell 'd/A.txt' from 'd/a.txt'" in berta.problems["d/A.txt"]
+
+    anna.write("d/A.txt", "capital 2")
+    anna.write("d/a.txt", "small 2")
+    await rest(world)
+    berta.write("d/a.txt", "small 3")
+    await rest(world)
+    await berta.restart()
+    world.join_up()
+    await rest(world)
+    assert anna.files() == {"d/a.txt": "small 3", "d/A.txt": "capital 2"}
+    assert berta.files() == {"d/a.txt": "small 3"}
+    assert not anna.copies()
+
+    anna.rename("d/a.txt", "d/b.txt")
+    await rest(world)
+    await agree(world, anna, berta)
+    assert berta.files() == {"d/b.txt": "small 3", "d/A.txt": "capital 2"}
+
+
+@pytest.mark.parametrize("how", ["deleted", "renamed"])
+async def test_other_name_appears_once_a_person_makes_room_for_it_there(
+    world: World, autojump_clock: MockClock, disk: ExFat, how: str
+) -> None:
+    anna, berta = await with_exfat(world, disk, {"a": "small", "A": "capital"})
+    await rest(world)
+    assert len(berta.files()) == 1
+    (shown,) = berta.files()
+    if how == "deleted":
+        berta.delete(shown)
+    else:
+        berta.rename(shown, "b")
+    await agree(world, anna, berta)
+    hidden = "a" if shown == "A" else "A"
+    assert anna.files().keys() == ({hidden} if how == "deleted" else {hidden, "b"})
+
+
+async def test_names_that_change_in_case_alone_change_on_all_machines(
+    world: World, autojump_clock: MockClock, disk: ExFat
+) -> None:
+    anna, berta = await with_exfat(world, disk, {"Photo.JPG": "1", "Docs/x": "x", "Docs/y": "y"})
+    await world.until(lambda: len(berta.files()) == 3, "what anna has")
+    anna.rename("Photo.JPG", "photo.jpg")
+    (anna.root / "Docs").rename(anna.root / "docs")
+    await rest(world)
+    await agree(world, anna, berta)
+    assert set(os.listdir(berta.root)) == {".p2pdrive", "photo.jpg", "docs"}
+    berta.rename("photo.jpg", "PHOTO.jpg")
+    (berta.root / "docs").rename(berta.root / "DOCS")
+    await agree(world, anna, berta)
+    assert anna.files() == {"PHOTO.jpg": "1", "DOCS/x": "x", "DOCS/y": "y"}
+
+
+async def test_directories_that_differ_in_case_alone_are_not_mixed(
+    world: World, autojump_clock: MockClock, disk: ExFat
+) -> None:
+    anna, berta = await with_exfat(world, disk, {"Docs/x": "1"})
+    await rest(world)
+    anna.write("docs/x", "2")
+    anna.write("docs/y", "3")
+    await rest(world)
+    assert berta.files() == {"Docs/x": "1"}
+    assert berta.problems.keys() == {"docs", "docs/x", "docs/y"}
+    berta.write("Docs/y", "4")
+    await rest(world)
+    assert anna.files() == {"Docs/x": "1", "Docs/y": "4", "docs/x": "2", "docs/y": "3"}
+    (anna.root / "docs").rename(anna.root / "other")
+    await agree(world, anna, berta)
+    assert berta.files() == {"Docs/x": "1", "Docs/y": "4", "other/x": "2", "other/y": "3"}
+
+
+async def test_what_a_disk_cannot_hold_is_a_problem_of_its_own_and_stays_elsewhere(
+    world: World, autojump_clock: MockClock, disk: ExFat
+) -> None:
+    names = ["a:b", 'what "is" this?', "d<1>/x", "tab\there"]
+    anna, berta = await with_exfat(world, disk, {**dict.fromkeys(names, "odd"), "d/plain": "plain"})
+    (anna.root / "link").symlink_to("d/plain")
+    await rest(world)
+    before = anna.tree()
+    assert berta.files() == {"d/plain": "plain"}
+    assert berta.problems.keys() == {*names, "d<1>", "link"}
+    assert "names have no ':'" in berta.problems["a:b"]
+    assert "a control character" in berta.problems["tab\there"]
+    assert "is a link" in berta.problems["link"]
+    anna.write("d/plain", "edited")
+    anna.write("a:b", "edited")
+    await rest(world)
+    await berta.restart()
+    world.join_up()
+    await rest(world)
+    assert berta.files() == {"d/plain": "edited"}
+    assert anna.tree().keys() == before.keys()
+    for name in names:
+        anna.rename(name, name.translate({ord(each): "_" for each in ':"?<>\t'}))
+    anna.delete("link")
+    (anna.root / "d<1>").rmdir()
+    await agree(world, anna, berta)
+    assert not berta.problems
+    assert len(berta.files()) == 5
+
+
+async def test_folder_that_is_copied_to_a_disk_which_cannot_hold_it_all_loses_nothing_elsewhere(
+    world: World, autojump_clock: MockClock, disk: ExFat
+) -> None:
+    """What the copy lacked was deleted on all machines."""
+    files = {"a:b": "odd", "a": "small", "A": "capital", "plain": "plain"}
+    anna, berta = await world.sharing("anna", "berta", files=files)
+    (anna.root / "link").symlink_to("plain")
+    await world.converge()
+    before = anna.tree()
+    await berta.stop()
+    away = disk.place / "drive"
+    shutil.copytree(berta.root / ".p2pdrive", away / ".p2pdrive")
+    for name in ("a", "plain"):
+        shutil.copy2(berta.root / name, away / name)
+    berta.root = away
+    await berta.start()
+    world.join_up()
+    await rest(world)
+    await rest(world)
+    assert anna.tree() == before
+    assert berta.files() == {"a": "small", "plain": "plain"}
+    assert berta.problems.keys() == {"a:b", "A", "link"}
+    berta.delete("a")
+    await rest(world)
+    await world.until(lambda: berta.files() == {"A": "capital", "plain": "plain"}, "the other name")
+    assert anna.files() == {"a:b": "odd", "A": "capital", "plain": "plain"}
+    assert berta.problems.keys() == {"a:b", "link"}

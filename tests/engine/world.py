@@ -20,8 +20,8 @@ import trio.testing
 from p2pdrive.engine.drive import Drive
 from p2pdrive.engine.replica import Replica, drive_of
 from p2pdrive.engine.services import Services
+from p2pdrive.folder.exact import ExactFiles
 from p2pdrive.folder.files import Files
-from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.outlook import Outlook
 from p2pdrive.history.log import Frontier
 from p2pdrive.model.paths import STATE_DIRECTORY
@@ -420,7 +420,7 @@ class Machine:
             self.connections.pass_on_addresses()
 
 
-class Meddled(LocalFiles):
+class Meddled(ExactFiles):
     """The folder of a machine whose person may do something just before, or after, a change of ours.
 
     What is in ``before`` and ``after`` by (operation, path) is done once.
