@@ -5,8 +5,8 @@ written in a few at its end: a statement a path would cost more than all the res
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
+from p2pdrive.engine.note import as_on_disk
 from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import describes, unproven
@@ -19,7 +19,7 @@ from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, merge, winner
 from p2pdrive.model.manifest import Manifest
-from p2pdrive.model.record import Content, Kind, Record
+from p2pdrive.model.record import Kind, Record
 from p2pdrive.model.vector import Vector
 from p2pdrive.planning.conflicts import Verdict, judge
 
@@ -83,8 +83,7 @@ class Ledger:
         if stat is None or (stat.inode, stat.size) != (entry.inode, entry.content.size):
             return
         if stat.mtime_ns in (entry.content.mtime_ns, arrival.content.mtime_ns):
-            executable = stat.is_executable(entry.content.executable)
-            content = replace(entry.content, executable=executable, mtime_ns=stat.mtime_ns)
+            content = as_on_disk(entry.content, stat)
             self.note_unread(Observed(arrival.path, content, stat, moved=entry), arrival.seen)
 
     def note_arrival(self, seen: Observed) -> None:
@@ -97,8 +96,8 @@ class Ledger:
             return
         entry = self.entry(seen.path)
         if entry is not None and describes(entry, seen.stat, seen.content):
-            if _times(seen.content) != _times(arrival.content):
-                if _times(seen.content) == (arrival.content.executable, entry.content.mtime_ns):
+            if seen.content.metadata != arrival.content.metadata:
+                if seen.content.metadata == (*arrival.content.metadata[:-1], entry.content.mtime_ns):
                     self.note(seen, entry.vector)  # it got its mode, and not its time yet
                 return
         elif entry is not None:
@@ -291,7 +290,3 @@ def _inode(stat: Stat | None) -> int:
 
 def _is_in(arrival: Arrival, seen: Observed) -> bool:
     return seen.stat is not None and arrival.is_in(seen.stat.inode, seen.content)
-
-
-def _times(content: Content) -> tuple[bool, int]:
-    return (content.executable, content.mtime_ns)

@@ -36,6 +36,8 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         entry, stat = entries.get(source), stats.get(source)
         if entry is None or stat is None or not untouched(entry, stat):
             return task._replace(moved_from="")  # an edit that may not be published, say
+        if task.content.private and stat.private is False:
+            return task._replace(moved_from="")  # a rename would show it to others for a moment
         return _with_source(task, entry, wanted, mark)
 
     return [checked(task) for task in tasks]

@@ -57,7 +57,13 @@ def sort(
                 continue  # the look into that directory finds it
             entry = entries.get(path)
             if path in directories:
-                if entry is not None and path not in waiting and _as_left(replica, log, entry, shown):
+                same = entry is not None and stat is not None and unchanged(entry, stat)
+                if (
+                    entry is not None
+                    and same
+                    and path not in waiting
+                    and _as_left(replica, log, entry, shown)
+                ):
                     continue
                 result.directories.append(path)
                 result.files += [path] if path in waiting else []

@@ -1,6 +1,7 @@
 """Letting the index say what the folder shows, after it was changed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from p2pdrive.engine.replica import Replica
@@ -57,6 +58,17 @@ def note(replica: Replica, log: Log, changes: Sequence[Change], looked_ns: int) 
             if manifest is not None:
                 borrowed.append((number, manifest))
     replica.store.borrow_all(log.connection, borrowed)
+
+
+def as_on_disk(content: Content, stat: Stat) -> Content:
+    """``content`` with the time and permissions that the disk has kept of it."""
+    private = stat.is_private(content.private)
+    if content.kind is not Kind.FILE:
+        return content if content.private == private else replace(content, private=private)
+    metadata = (stat.is_executable(content.executable), private, stat.mtime_ns)
+    if content.metadata == metadata:
+        return content
+    return replace(content, executable=metadata[0], private=private, mtime_ns=stat.mtime_ns)
 
 
 def _forget(replica: Replica, log: Log, path: str) -> None:

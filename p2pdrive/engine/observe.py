@@ -8,6 +8,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from p2pdrive.blocks.sparse import chunk_sparse
+from p2pdrive.engine.note import as_on_disk
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import alike, describes, unchanged, untouched
 from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
@@ -28,7 +29,7 @@ from p2pdrive.limits import (
 from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
-from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
+from p2pdrive.model.record import DELETED, Content, Kind
 from p2pdrive.planning.conflicts import judge
 from p2pdrive.planning.patience import Glimpse, Patience
 
@@ -100,6 +101,9 @@ class Observer:
         """What is at ``path``. Raises NotAtRest where it is being written, Changed where that was noticed as
         it was read, Unreadable, RootMissing."""
         seen = self._look(path, entry)
+        if seen.stat is not None and seen.stat.private is None:
+            private = self._was_private(seen, entry)
+            seen = seen._replace(content=replace(seen.content, private=private))
         if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
         known = describes(entry, seen.stat, seen.content) if entry is not None else seen.stat is None
@@ -107,6 +111,8 @@ class Observer:
             self.directories.add(paths.parent(path))  # an equal inode may be a new file with an old number
         if seen.moved is not None:
             self.directories.add(paths.parent(seen.moved.path))
+        if seen.content.kind is Kind.DIRECTORY and (seen.content.private or known):
+            self.directories.add(path)  # its permissions, which are not its parent's
         return seen
 
     def _look(self, path: str, entry: Entry | None) -> Observed:
@@ -115,7 +121,7 @@ class Observer:
             self._expect_fit(path, entry)
             return Observed(path, DELETED)
         if stat.kind is FileKind.DIRECTORY:
-            return Observed(path, DIRECTORY, stat)
+            return Observed(path, Content(Kind.DIRECTORY, private=stat.is_private(False)), stat)
         if stat.kind is FileKind.SYMLINK:
             return Observed(path, Content(Kind.SYMLINK, target=stat.target or ""), stat)
         if stat.kind is FileKind.OTHER:
@@ -125,7 +131,7 @@ class Observer:
         if (why := refused_by_name(path, stat)) is not None:
             raise Unreadable(why)
         if entry is None and (moved := self._moved_from(path, stat)) is not None:
-            content = replace(moved.content, executable=stat.is_executable(moved.content.executable))
+            content = as_on_disk(moved.content, stat)
             return Observed(path, content, stat, None, moved)
         if stat.size > FILE_BYTES_MAX:
             raise Unreadable(_TOO_LARGE)
@@ -151,6 +157,17 @@ class Observer:
             return entry.content.executable
         assert self._log is not None
         return judge(self._log.registers.heads(path), False).content.executable
+
+    def _was_private(self, seen: Observed, entry: Entry | None) -> bool:
+        """The same of whether it is private; what was in a private directory is, wherever it is now."""
+        assert self._log is not None
+        if entry is not None and entry.content.kind is seen.content.kind:
+            return entry.content.private
+        if seen.moved is not None:
+            above = self._log.entries.get_many(paths.ancestors(seen.moved.path)).values()
+            return any(each.content.private for each in (seen.moved, *above))
+        known = judge(self._log.registers.heads(seen.path), False).content
+        return known.private and known.kind is seen.content.kind
 
     def _stat(self, path: str) -> Stat | None:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)
@@ -217,7 +234,13 @@ class Observer:
             self.owned += owned
         self.bytes_read += before.size
         content = Content(
-            Kind.FILE, before.size, manifest.root, len(manifest), before.is_executable(False), before.mtime_ns
+            Kind.FILE,
+            before.size,
+            manifest.root,
+            len(manifest),
+            before.is_executable(False),
+            before.mtime_ns,
+            private=before.is_private(False),
         )
         return Observed(path, content, after, manifest, read_ns=began)
 

@@ -41,10 +41,11 @@ def unchanged(entry: Entry, stat: Stat) -> bool:
     """Whether the path, where ``stat`` is, shows for certain what its entry says."""
     content = entry.content
     if stat.kind is FileKind.DIRECTORY:
-        return content.kind is Kind.DIRECTORY
+        return content.kind is Kind.DIRECTORY and content.private == stat.is_private(content.private)
     if stat.kind is FileKind.SYMLINK:
         return content.kind is Kind.SYMLINK and content.target == stat.target
-    return untouched(entry, stat) and content.executable == stat.is_executable(content.executable)
+    same = content.executable == stat.is_executable(content.executable)
+    return same and content.private == stat.is_private(content.private) and untouched(entry, stat)
 
 
 def untouched(entry: Entry, stat: Stat) -> bool:

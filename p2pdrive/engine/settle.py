@@ -6,6 +6,7 @@ changed. See ``planning/reconcile.py`` for the decisions.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.durable import above, not_durable
@@ -23,7 +24,7 @@ from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_BYTES_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
-from p2pdrive.model.record import DELETED, Kind
+from p2pdrive.model.record import DELETED, Content, Kind
 from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.deletions import Gone
@@ -339,6 +340,8 @@ class _Run:
             # What was moved away has an entry still, which is about to follow it.
             entry = self._ledger.entry(seen.path) if seen.content.live else None
             now = self._situation(seen, entry)
+            if verdict.content.metadata != action.content.metadata:  # others closed it without seeing this
+                now = now._replace(unshown=True)
             action = _decide(now)
         tasks = len(self._settled.tasks)
         match action:
@@ -346,7 +349,7 @@ class _Run:
                 self._ledger.note(seen, action.seen)
             case Show():
                 self._note_what_is_there(action, seen, entry, now.past)
-                self._show(action, seen, now.verdict)
+                self._show(action, seen, action.verdict)
             case Blocked():
                 self._settled.problems.append(Problem(action.path, action.what))
                 self._ledger.mark_shown(seen.path)
@@ -407,10 +410,19 @@ class _Run:
             self._settled.problems.append(Problem(action.path, what))
             return False
         moved_from = seen.moved.path if seen.moved is not None else ""
-        edit = Edit(action.path, action.content, action.seen, action.clock, moved_from)
+        content = self._as_it_was(action.content, seen.moved) if seen.moved is not None else action.content
+        edit = Edit(action.path, content, action.seen, action.clock, moved_from)
         record = self._ledger.write(edit)
         self._ledger.note(seen, record.vector)
         return True
+
+    def _as_it_was(self, content: Content, moved: Entry) -> Content:
+        """What was renamed, and is private here out of habit alone, is for others as it was."""
+        if not (content.private and moved.content.private):
+            return content
+        versions = self._ledger.versions(moved.path)
+        said = [each.content.private for each in versions if dict(each.vector) == dict(moved.vector)]
+        return content if all(said) else replace(content, private=False)
 
     def _show(self, action: Show, seen: Observed, verdict: Verdict) -> None:
         entry = self._ledger.shown(seen, self._may_write)

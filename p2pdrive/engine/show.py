@@ -13,7 +13,8 @@ from functools import lru_cache
 from blake3 import blake3
 
 from p2pdrive.engine.litter import clear_litter
-from p2pdrive.engine.note import Change, note
+from p2pdrive.engine.note import Change, as_on_disk, note
+from p2pdrive.engine.parents import as_parent, to_close
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
 from p2pdrive.engine.same import checked_at, tells_edits, untouched
@@ -29,15 +30,13 @@ from p2pdrive.errors import (
     WorldError,
 )
 from p2pdrive.folder.files import FileKind, Stat
-from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX, RUNS_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
-from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
-from p2pdrive.model.vector import Vector
-from p2pdrive.planning.conflicts import copied, judge
+from p2pdrive.model.record import DELETED, Content, Kind
+from p2pdrive.planning.conflicts import copied
 
 
 @dataclass(slots=True)
@@ -160,6 +159,7 @@ class _Run:
         self.marks: dict[str, tuple[int, ...]] = {}  # by the path of their task
         self.arriving: list[Arrival] = []
         self.to_make: list[str] = []  # directories for what is in them
+        self._to_close: dict[str, Entry] = {}  # directories that must be before anything is put into them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._known_directories = {""}
 
@@ -182,7 +182,9 @@ class _Run:
 
     def _finish(self, task: Task) -> None:
         content, name = task.content, temporary_name(task)
-        self._finished[task.path] = self._files.finish_temporary(name, content.mtime_ns, content.executable)
+        self._finished[task.path] = self._files.finish_temporary(
+            name, content.mtime_ns, content.executable, content.private
+        )
 
     def expect(self, tasks: Iterable[Task]) -> None:
         """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
@@ -199,17 +201,18 @@ class _Run:
                 if found is None:
                     continue  # it cannot be moved
             inode = found.inode if found is not None else 0
-            content = _as_on_disk(task.content, finished) if finished is not None else task.content
+            content = as_on_disk(task.content, finished) if finished is not None else task.content
             self.arriving.append(Arrival(task.path, content, task.seen, inode, finished is not None))
 
     def _expect_parents(self, named: set[str]) -> None:
-        """The directories that are made on the way."""
-        above = {directory for path in named for directory in paths.ancestors(path)}
-        self.to_make = [path for path, stat in self._files.stats(above - named).items() if stat is None]
-        if self.to_make:
-            with self._replica.reading() as log:
-                seen = {path: _seen_as_parent(log, path) for path in self.to_make}
-            self.arriving += (Arrival(path, DIRECTORY, vector, 0) for path, vector in seen.items())
+        """The directories that are made on the way, and those that must be closed to others before."""
+        above = {directory for path in named for directory in paths.ancestors(path)} - named
+        found = self._files.stats(above)
+        self.to_make = [path for path, stat in found.items() if stat is None]
+        with self._replica.reading() as log:
+            self._to_close = to_close(log, (path for path, stat in found.items() if stat is not None))
+            made = {path: as_parent(log, path) for path in self.to_make}
+        self.arriving += (Arrival(path, content, vector, 0) for path, (content, vector) in made.items())
 
     def carry_out(self, task: Task) -> None:
         """Do one task, or say why not."""
@@ -271,6 +274,8 @@ class _Run:
         planned = entry is not None and entry.content.identity == task.content.identity  # else shown since
         if source is None or entry is None or not planned or not untouched(entry, source):
             raise Changed(f"{task.moved_from} changed.")
+        if task.content.private and source.private is False:
+            raise Changed(f"{task.moved_from} was opened to others.")
         try:
             stat = self._moved(task.moved_from, task.path, source, entry)
         except InUse as error:
@@ -284,7 +289,7 @@ class _Run:
         except (Changed, DiskFull, NotWritable):  # it was there; edited or gone already, or its time can wait
             self.shown.check.append(task.path)
         change = Change(
-            task.path, _as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
+            task.path, as_on_disk(task.content, stat), task.seen, stat, task.view, task.moved_from
         )
         self._done(task.path, change)
 
@@ -300,16 +305,22 @@ class _Run:
 
     def _with_metadata(self, path: str, stat: Stat, wanted: Content) -> Stat:
         """Give a file that is at ``path`` with the right bytes the time and mode that it is to have there."""
-        if wanted.kind is not Kind.FILE or _as_on_disk(wanted, stat) == wanted:
+        if wanted.kind is not Kind.FILE or as_on_disk(wanted, stat) == wanted:
             return stat
         self.altered.append(path)
-        return self._files.set_metadata(path, wanted.mtime_ns, wanted.executable, stat)
+        return self._files.set_metadata(path, wanted.mtime_ns, wanted.executable, stat, wanted.private)
 
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
             self.retired.append(Retired(self._files.remove(task.path, task.expected), task.before))
             self._vacated(task.path)
-        self._put(task, self._made(task.path), None)
+        content, there = task.content, task.expected is not None and task.expected.kind is FileKind.DIRECTORY
+        if content.private:
+            self.directories.add(task.path)
+            if not there:  # only what is in it may say that it is a directory
+                with self._replica.reading() as log:
+                    content, _ = as_parent(log, task.path)
+        self._put(task, self._made(task.path, content), None)
 
     def _remove(self, task: Task) -> None:
         if task.expected is None:
@@ -347,7 +358,7 @@ class _Run:
         if keep.view is not None:
             with suppress(Changed, NotWritable):  # edited already: that is found when it is looked at
                 stat = self._with_metadata(keep.path, stat, keep.content)
-            content = _as_on_disk(keep.content, stat)
+            content = as_on_disk(keep.content, stat)
             self._done(keep.path, Change(keep.path, content, {}, stat, keep.view, task.path))
         return task._replace(expected=None, before=None, keep=None)
 
@@ -360,20 +371,24 @@ class _Run:
                 continue
             stat = self._files.stat(directory)
             if stat is None:
-                stat = self._made(directory)
-                self.directories.add(paths.parent(directory))
                 with self._replica.reading() as log:
-                    seen = _seen_as_parent(log, directory)
-                self.changes.append(Change(directory, DIRECTORY, seen, stat))
+                    content, seen = as_parent(log, directory)
+                stat = self._made(directory, content)
+                self.directories.add(paths.parent(directory))
+                self.changes.append(Change(directory, as_on_disk(content, stat), seen, stat))
                 self.shown.check.append(directory)
             elif stat.kind is not FileKind.DIRECTORY:
                 self.shown.again.append(directory)
                 raise Changed(f"{directory} is no directory.")
+            elif directory in self._to_close:
+                entry = self._to_close[directory]
+                stat = self._made(directory, replace(entry.content, private=True))
+                self.changes.append(Change(directory, as_on_disk(entry.content, stat), entry.vector, stat))
             self._known_directories.add(directory)
 
-    def _made(self, directory: str) -> Stat:
-        """Make a directory."""
-        self._files.make_directory(directory)
+    def _made(self, directory: str, content: Content) -> Stat:
+        """Make a directory; or close one to others, or open it."""
+        self._files.make_directory(directory, content.private)
         stat = self._files.stat(directory)
         if stat is None:
             raise Changed(f"{directory} was removed as soon as it was made.")
@@ -382,7 +397,7 @@ class _Run:
     def _put(self, task: Task, stat: Stat | None, displaced: str | None) -> None:
         if displaced is not None:
             self.retired.append(Retired(displaced, task.before))
-        content = DELETED if stat is None else _as_on_disk(task.content, stat)
+        content = DELETED if stat is None else as_on_disk(task.content, stat)
         self._done(task.path, Change(task.path, content, task.seen, stat, task.view))
 
     def _done(self, path: str, change: Change) -> None:
@@ -408,11 +423,6 @@ def _unsynced(
     return contents.get(change.path) or there or (None if isinstance(left, Changed) else left)
 
 
-def _seen_as_parent(log: Log, directory: str) -> Vector:
-    """What a directory stands for that is made for what is in it."""
-    return judge(log.registers.heads(directory), True).seen
-
-
 def _order(task: Task) -> tuple[int, bytes]:
     """Directories, then what is in them; removals last, the inside of a directory before itself."""
     if not task.content.live:
@@ -434,10 +444,3 @@ def _same_bytes(task: Task) -> bool:
         and task.keep is None
         and untouched(before, task.expected)
     )
-
-
-def _as_on_disk(content: Content, stat: Stat) -> Content:
-    times = (stat.mtime_ns, stat.is_executable(content.executable))
-    if content.kind is not Kind.FILE or times == (content.mtime_ns, content.executable):
-        return content
-    return replace(content, mtime_ns=times[0], executable=times[1])

@@ -23,17 +23,49 @@ _WRITABLE = 0o600  # or no attribute could be set
 _LISTS = hasattr(os, "listxattr")
 
 
-def mode_for(mode: int, executable: bool) -> int:
-    """``mode`` with execution allowed to all who may read, or to nobody; as it is where that says so."""
+def umask() -> int:
+    """What new files of this process are not to have. No other thread may make files meanwhile."""
+    found = os.umask(0o077)
+    os.umask(found)
+    return found
+
+
+def mode_for(mode: int, executable: bool, private: bool | None, new: int) -> int:
+    """``mode`` with execution allowed to all who may read, or to nobody; as it is where that says so.
+
+    ``private``: for nobody but the owner, or for others too, who may do what the owner may and a file that is
+    ``new`` lets them do; None: as it is.
+    """
     mode &= _ALL
-    if (mode & stat.S_IXUSR != 0) == executable:
+    if (mode & stat.S_IXUSR != 0) != executable:
+        mode &= 0o666
+        mode |= (mode & 0o444) >> 2 if executable else 0
+    return _opened(mode, private, new)
+
+
+def set_directory_private(fd: int, private: bool, new_mode: int) -> None:
+    """Close an open directory to others, or open it as far as ``new_mode`` opens files.
+
+    Another account's stays as it is.
+    """
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    wanted = mode & ~_ALL | _opened(mode & _ALL, private, new_mode)
+    with suppress(PermissionError):
+        os.fchmod(fd, wanted)
+
+
+def _opened(mode: int, private: bool | None, new: int) -> int:
+    if private:
+        return mode & _OWNERS
+    if private is None or mode & ~_OWNERS:
         return mode
-    mode &= 0o666
-    return mode | (mode & 0o444) >> 2 if executable else mode
+    return mode | (mode >> 3 | mode >> 6) & (new | (new & 0o444) >> 2)
 
 
-def keep(ours: Place, theirs: Place) -> None:
+def keep(ours: Place, theirs: Place, private: bool | None = None) -> None:
     """Give ``ours``, a file, what ``theirs`` has, which it is to replace; its executable bit stays its own.
+
+    ``private``: for nobody but the owner, or for others too, as ``ours`` is so far; None: as ``theirs``.
 
     An account other than root's cannot give files away: the owner is then the node's, and a group that the
     node's account is no member of may do no more than everybody. Set-id bits go, as with every write.
@@ -41,7 +73,7 @@ def keep(ours: Place, theirs: Place) -> None:
     own, old = _raw(ours), _raw(theirs)
     if not disk_of(own.st_dev).modes:
         return
-    mode = mode_for(old.st_mode, own.st_mode & stat.S_IXUSR != 0)
+    mode = mode_for(old.st_mode, own.st_mode & stat.S_IXUSR != 0, private, own.st_mode)
     names = _kept_names(theirs)
     surplus = _kept_names(ours) - names
     moves = (own.st_uid, own.st_gid) != (old.st_uid, old.st_gid)
@@ -60,20 +92,24 @@ def keep(ours: Place, theirs: Place) -> None:
     os.chmod(ours.name, mode, dir_fd=ours.directory)
 
 
-def as_made_in(ours: Place, directory: int) -> None:
-    """Give ``ours``, which is new, what a file or symlink gets that is made in the open ``directory``."""
+def as_made_in(ours: Place, directory: int, private: bool | None) -> bool:
+    """Give ``ours``, which is new, what a file or symlink gets that is made in the open ``directory``.
+
+    Returns whether that may have changed its permissions. What is ``private`` gets no list.
+    """
     above = os.fstat(directory)
     if above.st_mode & stat.S_ISGID:
         with suppress(PermissionError):  # who may make files there need not be of that group
             os.chown(ours.name, -1, above.st_gid, dir_fd=ours.directory, follow_symlinks=False)
-    default = _read(Place(directory, "."), acl.DEFAULT) if _LISTS else None
+    default = _read(Place(directory, "."), acl.DEFAULT) if _LISTS and not private else None
     if default is None:
-        return
+        return False
     mode = _raw(ours).st_mode
     if stat.S_ISREG(mode):
         given = acl.for_new(default, executable=mode & stat.S_IXUSR != 0)
         if not _write(ours, acl.ACCESS, given):
             os.chmod(ours.name, mode & _OWNERS, dir_fd=ours.directory)
+    return True
 
 
 def close_to_others(fd: int) -> None:

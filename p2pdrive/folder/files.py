@@ -36,9 +36,10 @@ class FileKind(IntEnum):
 class Stat(NamedTuple):
     """What was at a path when it was looked at.
 
-    ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file, None
-    where the disk does not keep it; ``target`` is a symlink's, None where it is not UTF-8. A content is
-    unchanged for certain only while all of it is equal, ``ctime_ns`` included: an edit may keep the rest.
+    ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file, and
+    ``private`` says that nobody but the owner may do anything with a file or directory: None where the disk
+    does not keep that; ``target`` is a symlink's, None where it is not UTF-8. A content is unchanged for
+    certain only while all of it is equal, ``ctime_ns`` included: an edit may keep the rest.
     """
 
     kind: FileKind
@@ -48,16 +49,21 @@ class Stat(NamedTuple):
     inode: int
     executable: bool | None
     target: str | None
+    private: bool | None = False
 
     def is_executable(self, otherwise: bool) -> bool:
         """The owner's bit of a file, or ``otherwise`` where the disk does not keep it."""
         return otherwise if self.executable is None else self.executable
 
+    def is_private(self, otherwise: bool) -> bool:
+        """Whether only its owner may do anything with it, or ``otherwise`` where the disk does not say."""
+        return otherwise if self.private is None else self.private
+
     def same_version(self, other: "Stat") -> bool:
         """Equal but for ``ctime_ns``, which a rename changes too."""
-        return (self.inode, self.size, self.mtime_ns, self.kind, self.executable, self.target) == (
-            (other.inode, other.size, other.mtime_ns, other.kind, other.executable, other.target)
-        )
+        mine = (self.inode, self.size, self.mtime_ns, self.kind, self.executable, self.private, self.target)
+        theirs = (other.inode, other.size, other.mtime_ns, other.kind, other.executable, other.private)
+        return mine == (*theirs, other.target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +237,13 @@ class Files(Protocol):
         Killed at any time: the temporary is there with some of its bytes; nothing else is touched.
         """
 
-    def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
-        """Set what a whole temporary is to have when published. Not durable before ``sync_temporaries``."""
+    def finish_temporary(
+        self, name: str, mtime_ns: int, executable: bool, private: bool | None = None
+    ) -> Stat:
+        """Set what a whole temporary is to have when published. Not durable before ``sync_temporaries``.
+
+        ``private``: it is for nobody but its owner; None: as what it is to replace, if anything.
+        """
 
     def temporaries(self) -> Sequence[str]:
         """The names of all temporaries, the displaced left out."""
@@ -263,7 +274,8 @@ class Files(Protocol):
         being written; with something else (None expected); or where the parent is no directory. Where
         yet another file came to ``path`` meanwhile, that one stays and the earlier is among the displaced.
         A replacement keeps what the person here gave what it replaces (owner, group, permissions, access
-        list, extended attributes), but for the executable bit; what is new is as if made in its folder.
+        list, extended attributes), but for the executable bit and whether it is private; what is new is as
+        if made in its folder. What is to be private is that before it has its name.
         """
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
@@ -283,8 +295,12 @@ class Files(Protocol):
         written; where another file came to ``path`` meanwhile, the earlier one is among the displaced.
         """
 
-    def make_directory(self, path: str) -> None:
-        """Make a directory; one that is there is fine. Its parent must be there."""
+    def make_directory(self, path: str, private: bool | None = None) -> None:
+        """Make a directory; one that is there is fine. Its parent must be there.
+
+        ``private``: it is for nobody but its owner from the first moment, or from now on; None: as new ones
+        are, or as it is. Another account's directory stays as it is.
+        """
 
     def remove_directory(self, path: str) -> bool:
         """Remove a directory if it is empty: False if it is not; absent is fine."""
@@ -292,8 +308,11 @@ class Files(Protocol):
     def make_symlink(self, path: str, target: str, expected: Stat | None) -> Published:
         """Publish a symlink, as ``publish`` does. The target is never followed."""
 
-    def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
-        """Set a file's time and executable bit, its content being ``expected``'s.
+    def set_metadata(
+        self, path: str, mtime_ns: int, executable: bool, expected: Stat, private: bool | None = None
+    ) -> Stat:
+        """Set a file's time and executable bit, its content being ``expected``'s; and, unless None, whether
+        it is private.
 
         Never hides an edit: nobody can open the file for writing meanwhile, or, where the platform
         cannot promise that, the file is replaced by a copy of itself. So is a file that has other names, of

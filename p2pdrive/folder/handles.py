@@ -74,18 +74,19 @@ class LocalReadHandle:
         """See ``ReadHandle``."""
         return self._calls.is_written(self._fd) if self._calls is not None else None
 
-    def set_metadata(self, mtime_ns: int, executable: bool) -> Stat:
-        """Set the time, and the executable bit for all who may read it, or for nobody. Raises OSError.
+    def set_metadata(self, mtime_ns: int, executable: bool, private: bool | None, new_mode: int) -> Stat:
+        """Set the time, the executable bit for all who may read it, or for nobody, and unless None whether it
+        is private: ``new_mode`` is what new files have. Raises OSError.
 
         Returns what the file is then, but for what anyone else changes meanwhile.
         """
         mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
-        wanted = mode_for(mode, executable)
+        wanted = mode_for(mode, executable, private, new_mode)
         if mode & 0o777 != wanted and disk_of(self.opened.st_dev).modes:
             os.fchmod(self._fd, wanted)
-        stored = self.stat().executable
+        stored = self.stat()
         os.utime(self._fd, ns=(mtime_ns, mtime_ns))
-        return self.stat()._replace(executable=stored)
+        return self.stat()._replace(executable=stored.executable, private=stored.private)
 
     def resize(self, size: int) -> None:
         """Cut, or grow by zeros, to ``size`` bytes. Raises OSError."""

@@ -14,13 +14,14 @@ from types import TracebackType
 
 from p2pdrive.errors import Changed, DiskFull, InUse, NotWritable, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.archive import LocalArchive
+from p2pdrive.folder.attributes import set_directory_private
 from p2pdrive.folder.carry import carry
 from p2pdrive.folder.disks import ASKED, ask
 from p2pdrive.folder.faults import failures, fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.mounts import Mounts
-from p2pdrive.folder.place import Place, look, stat_of
+from p2pdrive.folder.place import Place, listed, look, stat_of
 from p2pdrive.folder.safe_write import IN_USE, SafeWrite, move_in_two_steps
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
@@ -51,7 +52,7 @@ class LocalFiles:
                 f"{root}: its {STATE_DIRECTORY} cannot be opened ({error.strerror}); is the disk mounted?"
             ) from error
         ask(self._temporary.fd, ASKED)
-        self._finished: dict[str, Stat] = {}  # temporaries that wait for their names
+        self._finished: dict[str, tuple[Stat, bool | None]] = {}  # temporaries that wait for their names
         self._gap = Lock()
         self._safe = SafeWrite(self._calls, self._temporary, self._gap)
         self._mounts = Mounts(self._root, self.root_present, self._calls)
@@ -111,7 +112,7 @@ class LocalFiles:
             try:
                 with os.scandir(directory) as found:
                     entries = list(found)
-                names = [name for entry in entries if (name := _name(entry, directory)) is not None]
+                names = [name for entry in entries if (name := listed(entry, directory)) is not None]
                 self._mounts.listed(path, directory, entries)
             finally:
                 os.close(directory)
@@ -136,10 +137,13 @@ class LocalFiles:
         with _Guard(self, TEMPORARY_PATH, NotWritable):
             return self._temporary.open(name, size)
 
-    def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
+    def finish_temporary(
+        self, name: str, mtime_ns: int, executable: bool, private: bool | None = None
+    ) -> Stat:
         """See ``Files``."""
         with _Guard(self, TEMPORARY_PATH, NotWritable):
-            finished = self._finished[name] = self._temporary.finish(name, mtime_ns, executable)
+            finished = self._temporary.finish(name, mtime_ns, executable, private)
+            self._finished[name] = (finished, private)
             return finished
 
     def temporaries(self) -> Sequence[str]:
@@ -166,9 +170,10 @@ class LocalFiles:
     # --- changing the folder ---------------------------------------------------------------------
     def publish(self, name: str, path: str, expected: Stat | None) -> Published:
         """See ``Files``."""
-        finished = self._finished.pop(name, None)
+        finished, private = self._finished.pop(name, (None, None))
         with self._guard(path, NotWritable), self._parent(path) as target:
-            return self._safe.publish(self._temporary.place(name), target, path, expected, finished)
+            source = self._temporary.place(name)
+            return self._safe.publish(source, target, path, expected, finished, private)
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
         """See ``Files``."""
@@ -183,15 +188,17 @@ class LocalFiles:
         with self._guard(path, NotWritable), self._parent(path) as target:
             return self._safe.remove(target, path, expected)
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, private: bool | None = None) -> None:
         """See ``Files``."""
         with self._guard(path, NotWritable), self._parent(path) as place:
             try:
-                os.mkdir(place.name, dir_fd=place.directory)
+                os.mkdir(place.name, 0o700 if private else 0o777, dir_fd=place.directory)
             except FileExistsError:
                 found = look(place)
                 if found is None or found.kind is not FileKind.DIRECTORY:
                     raise
+                if private is not None and found.private not in (None, private):
+                    self._set_private(path, private)
 
     def remove_directory(self, path: str) -> bool:
         """See ``Files``."""
@@ -219,7 +226,9 @@ class LocalFiles:
         finally:
             self.discard(name)
 
-    def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+    def set_metadata(
+        self, path: str, mtime_ns: int, executable: bool, expected: Stat, private: bool | None = None
+    ) -> Stat:
         """See ``Files``."""
         with self._guard(path, NotWritable):
             fd = self._open(path, _READ)
@@ -232,8 +241,8 @@ class LocalFiles:
                 if not handle.is_ours:
                     return expected  # a copy would be, and whose file it is weighs more than its time
                 if leased and handle.opened.st_nlink == 1:
-                    return handle.set_metadata(mtime_ns, executable)
-            return self._replace_by_copy(path, mtime_ns, executable, expected)
+                    return handle.set_metadata(mtime_ns, executable, private, self._temporary.new_mode)
+            return self._replace_by_copy(path, mtime_ns, executable, expected, private)
 
     # --- durability ------------------------------------------------------------------------------
     def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
@@ -306,12 +315,22 @@ class LocalFiles:
                     self._sync_directory(parent(path))
             raise
 
-    def _replace_by_copy(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+    def _set_private(self, path: str, private: bool) -> None:
+        """Close a directory to others, or open it to them, unless it is another account's."""
+        fd = self._open(path, _DIRECTORY)
+        try:
+            set_directory_private(fd, private, self._temporary.new_mode)
+        finally:
+            os.close(fd)
+
+    def _replace_by_copy(
+        self, path: str, mtime_ns: int, executable: bool, expected: Stat, private: bool | None
+    ) -> Stat:
         name = self._temporary.unused()
         try:
             with self._parent(path) as source:
                 carry(source, self._temporary.place(name))
-            self._temporary.finish(name, mtime_ns, executable)
+            self.finish_temporary(name, mtime_ns, executable, private)
             published = self.publish(name, path, expected)
         finally:
             self._temporary.discard(name)
@@ -425,21 +444,3 @@ class _Guard:
     ) -> None:
         if isinstance(error, OSError | OverflowError):
             raise self._files._translated(error, self._path, self._access) from error  # noqa: SLF001 - one piece
-
-
-def _name(entry: "os.DirEntry[str]", directory: int) -> Name | None:
-    """A listed name; None if it has gone since."""
-    raw = os.fsencode(entry.name)
-    try:
-        text: str | None = raw.decode()
-    except UnicodeDecodeError:
-        text = None
-    try:
-        if entry.is_symlink():
-            found = look(Place(directory, entry.name))
-            return None if found is None else Name(text, raw, found)
-        return Name(text, raw, stat_of(entry.stat(follow_symlinks=False)))
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return Name(text, raw, None)

@@ -8,8 +8,9 @@ import stat
 from typing import NamedTuple
 
 from p2pdrive.folder.disks import disk_of
-from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.folder.files import FileKind, Name, Stat
 
+_NOT_OWNERS = 0o077
 _INTEGER_MAX = (1 << 63) - 1
 
 _KINDS = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.SYMLINK}
@@ -34,7 +35,10 @@ def stat_of(found: os.stat_result, target: str | None = None) -> Stat:
     if not -_INTEGER_MAX <= mtime_ns <= _INTEGER_MAX:
         mtime_ns = _INTEGER_MAX if mtime_ns > 0 else -_INTEGER_MAX
     inode = found.st_ino if found.st_ino <= _INTEGER_MAX else found.st_ino - (1 << 64)
-    return Stat(kind, found.st_size, mtime_ns, found.st_ctime_ns, inode, executable, target)
+    private: bool | None = False
+    if kind in (FileKind.FILE, FileKind.DIRECTORY):
+        private = mode & _NOT_OWNERS == 0 if disk_of(found.st_dev).modes else None
+    return Stat(kind, found.st_size, mtime_ns, found.st_ctime_ns, inode, executable, target, private)
 
 
 def look(place: Place) -> Stat | None:
@@ -51,3 +55,21 @@ def look(place: Place) -> Stat | None:
         return stat_of(found, raw.decode())
     except UnicodeDecodeError:
         return stat_of(found)
+
+
+def listed(entry: "os.DirEntry[str]", directory: int) -> Name | None:
+    """A listed name; None if it has gone since."""
+    raw = os.fsencode(entry.name)
+    try:
+        text: str | None = raw.decode()
+    except UnicodeDecodeError:
+        text = None
+    try:
+        if entry.is_symlink():
+            found = look(Place(directory, entry.name))
+            return None if found is None else Name(text, raw, found)
+        return Name(text, raw, stat_of(entry.stat(follow_symlinks=False)))
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return Name(text, raw, None)

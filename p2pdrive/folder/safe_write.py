@@ -39,22 +39,28 @@ class SafeWrite:
         self._siblings = count(1)
 
     def publish(
-        self, source: Place, target: Place, path: str, expected: Stat | None, finished: Stat | None
+        self,
+        source: Place,
+        target: Place,
+        path: str,
+        expected: Stat | None,
+        finished: Stat | None,
+        private: bool | None,
     ) -> Published:
         """Give ``source`` of the temporary area the name ``target``, which is ``path`` in the drive.
 
-        ``finished`` is what ``source`` is, where that is known.
+        ``finished`` is what ``source`` is, where that is known. ``private``: see ``Files.finish_temporary``.
         """
         new = expected is None and not source.name.startswith(DISPLACED)  # what was displaced is the person's
-        if new:
-            as_made_in(source, target.directory)
+        if new and as_made_in(source, target.directory, private):
+            finished = None
         try:
             spare = self._temporary.spare(path) if expected is not None else source
-            return self._put(source, target, spare, expected, finished)
+            return self._put(source, target, spare, expected, finished, private)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-        return self._put_across(source, target, path, expected, new)
+        return self._put_across(source, target, path, expected, private, new=new)
 
     def move(self, old: Place, new: Place, expected: Stat) -> Stat | None:
         """Rename within the folder, and check what was renamed; None, and nothing done, if no one call can.
@@ -92,7 +98,13 @@ class SafeWrite:
 
     # --- putting ---------------------------------------------------------------------------------
     def _put(
-        self, source: Place, target: Place, spare: Place, expected: Stat | None, finished: Stat | None
+        self,
+        source: Place,
+        target: Place,
+        spare: Place,
+        expected: Stat | None,
+        finished: Stat | None,
+        private: bool | None,
     ) -> Published:
         """``source`` gets to ``target``, and ``expected`` from there to ``spare``, beside ``source``."""
         if expected is None:
@@ -101,7 +113,7 @@ class SafeWrite:
             return Published(_settled(target, ours), None)
         self._expect_at_rest(target, expected)
         if _there(source).kind is expected.kind is FileKind.FILE:
-            keep(source, target)
+            keep(source, target, private)
         ours = _there(source)
         # From here on nobody writes to it, for after a kill this name may be what was displaced.
         self._calls.rename_new(*source, *spare)
@@ -147,7 +159,14 @@ class SafeWrite:
                 raise
 
     def _put_across(
-        self, source: Place, target: Place, path: str, expected: Stat | None, new: bool
+        self,
+        source: Place,
+        target: Place,
+        path: str,
+        expected: Stat | None,
+        private: bool | None,
+        *,
+        new: bool,
     ) -> Published:
         """``_put`` for a parent on another file system: by a copy in the parent itself.
 
@@ -158,8 +177,8 @@ class SafeWrite:
         carry(source, sibling)
         try:
             if new:
-                as_made_in(sibling, target.directory)
-            put = self._put(sibling, target, self._sibling(target), expected, None)
+                as_made_in(sibling, target.directory, private)
+            put = self._put(sibling, target, self._sibling(target), expected, None, private)
         except BaseException:
             with suppress(FileNotFoundError):
                 os.unlink(sibling.name, dir_fd=sibling.directory)

@@ -10,7 +10,7 @@ import stat
 from contextlib import suppress
 from itertools import count
 
-from p2pdrive.folder.attributes import close_to_others, mode_for
+from p2pdrive.folder.attributes import close_to_others, mode_for, umask
 from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.files import Displaced, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
@@ -37,6 +37,7 @@ class TemporaryArea:
             close_to_others(self.fd)
         finally:
             os.close(state)
+        self.new_mode = 0o666 & ~umask()  # of a file that the person makes
         self._next = count(1 + max((number_of(name) for name in os.listdir(self.fd)), default=0))
 
     def open(self, name: str, size: int) -> LocalWriteHandle:
@@ -66,13 +67,13 @@ class TemporaryArea:
         _checked(name)
         return LocalReadHandle(os.open(name, os.O_RDONLY | _PLAIN, dir_fd=self.fd), f"{PATH}/{name}")
 
-    def finish(self, name: str, mtime_ns: int, executable: bool) -> Stat:
+    def finish(self, name: str, mtime_ns: int, executable: bool, private: bool | None) -> Stat:
         """See ``Files.finish_temporary``."""
         _checked(name)
         os.utime(name, ns=(mtime_ns, mtime_ns), dir_fd=self.fd, follow_symlinks=False)
         found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
-        mode = stat.S_IMODE(found.st_mode)
-        if disk_of(found.st_dev).modes and mode != (wanted := mode_for(mode, executable)):
+        wanted = mode_for(self.new_mode, executable, private, self.new_mode)
+        if stat.S_IMODE(found.st_mode) != wanted and disk_of(found.st_dev).modes:
             os.chmod(name, wanted, dir_fd=self.fd)
             found = os.stat(name, dir_fd=self.fd, follow_symlinks=False)
         return stat_of(found)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import Any, NamedTuple
 
 import msgpack
@@ -35,8 +35,11 @@ class Arrival(NamedTuple):
         return self.inode in (0, inode) and self.content.identity == content.identity
 
     def shown(self, found: Content) -> Content:
-        """What was shown, where ``found`` is there: another time or mode is ours or a person's."""
-        return self.content if self.finished else found
+        """What was shown, where ``found`` is there: another time or mode is ours or a person's.
+
+        Whether it is private depends on what it replaced too.
+        """
+        return replace(self.content, private=found.private) if self.finished else found
 
 
 class Arriving:
@@ -47,7 +50,7 @@ class Arriving:
 
     def put(self, arrivals: Iterable[Arrival]) -> None:
         """These are about to be shown."""
-        sql = f"INSERT OR REPLACE INTO arriving VALUES ({','.join('?' * 11)})"
+        sql = f"INSERT OR REPLACE INTO arriving VALUES ({','.join('?' * 12)})"
         self._db.executemany(sql, map(_row, arrivals))
 
     def drop(self, named: Iterable[str]) -> None:
@@ -85,11 +88,12 @@ class Arriving:
 
 def _row(arrival: Arrival) -> tuple[object, ...]:
     path, content, seen, inode, finished = arrival
-    kind, size, root, blocks, *rest = astuple(content)
-    return (paths.key(path), int(kind), size, root, blocks, *rest, pack_vector(seen), inode, finished)
+    kind, size, root, blocks, *rest, private = astuple(content)
+    file = (paths.key(path), int(kind), size, root, blocks, *rest)
+    return (*file, pack_vector(seen), inode, finished, private)
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:
-    key, kind, size, root, blocks, executable, mtime_ns, target, vector, inode, finished = row
-    content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target)
+    key, kind, size, root, blocks, executable, mtime_ns, target, vector, inode, finished, private = row
+    content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target, bool(private))
     return Arrival(paths.from_key(key), content, msgpack.unpackb(vector), inode, bool(finished))

@@ -21,7 +21,7 @@ ValueT = TypeVar("ValueT")
 
 _COLUMNS = (
     "id, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector, "
-    "view_actor, view_seq, of_key, checked_ns"
+    "view_actor, view_seq, of_key, checked_ns, private"
 )
 
 
@@ -211,16 +211,17 @@ class Entries:
 
 _UPDATE = """UPDATE entries SET key = ?, kind = ?, size = ?, mtime_ns = ?, ctime_ns = ?, inode = ?,
     executable = ?, root = ?, blocks = ?, target = ?, vector = ?, view_actor = ?, view_seq = ?, of_key = ?,
-    checked_ns = ? WHERE id = ?"""
+    checked_ns = ?, private = ? WHERE id = ?"""
 _INSERT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks,
-    target, vector, view_actor, view_seq, of_key, checked_ns, id) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
+    target, vector, view_actor, view_seq, of_key, checked_ns, private, id)
+    VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"""
 _PUT = """INSERT INTO entries (key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target,
-    vector, view_actor, view_seq, of_key, checked_ns) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
+    vector, view_actor, view_seq, of_key, checked_ns, private) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)
     ON CONFLICT (key) DO UPDATE SET kind = excluded.kind, size = excluded.size, mtime_ns = excluded.mtime_ns,
     ctime_ns = excluded.ctime_ns, inode = excluded.inode, executable = excluded.executable,
     root = excluded.root, blocks = excluded.blocks, target = excluded.target, vector = excluded.vector,
     view_actor = excluded.view_actor, view_seq = excluded.view_seq, of_key = excluded.of_key,
-    checked_ns = excluded.checked_ns RETURNING id"""
+    checked_ns = excluded.checked_ns, private = excluded.private RETURNING id"""
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
@@ -241,6 +242,7 @@ def _row(entry: Entry) -> tuple[object, ...]:
         view.seq if view else None,
         paths.key(view.of) if view else None,
         entry.checked_ns,
+        int(content.private),
     )
 
 
@@ -257,8 +259,8 @@ def _marks(values: Sequence[object]) -> str:
 
 def _entry(row: tuple[Any, ...]) -> Entry:
     (number, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector) = row[:12]
-    view_actor, view_seq, of_key, checked_ns = row[12:]
-    content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target)
+    view_actor, view_seq, of_key, checked_ns, private = row[12:]
+    content = Content(Kind(kind), size, root, blocks, bool(executable), mtime_ns, target, bool(private))
     view = View(paths.from_key(of_key), view_actor, view_seq) if of_key is not None else None
     seen = msgpack.unpackb(vector)
     return Entry(paths.from_key(key), content, inode, ctime_ns, seen, checked_ns, view, number)

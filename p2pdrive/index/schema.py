@@ -77,4 +77,10 @@ FOURTH = (
         number INTEGER PRIMARY KEY, root BLOB NOT NULL, size INTEGER NOT NULL, since_ns INTEGER NOT NULL)""",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH)
+#: What is for nobody but its owner.
+FIFTH = (
+    "ALTER TABLE entries ADD COLUMN private INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE arriving ADD COLUMN private INTEGER NOT NULL DEFAULT 0",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH)

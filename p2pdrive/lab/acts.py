@@ -44,7 +44,7 @@ class Acts:
         made = File(self.volume.number(), self.volume.stamp())
         self._fill(made, data)
         if isinstance(found, File):
-            made.executable = found.executable
+            made.executable, made.private = found.executable, found.private
         self.volume.put(directory, name, made)
         self.note(path)
 
@@ -103,6 +103,15 @@ class Acts:
         file = self._file(path)
         file.executable = executable
         file.changed(self.volume.stamp())
+        self.note(path)
+
+    def close_to_others(self, path: str, private: bool) -> None:
+        """Make a file or directory private, or let others have it too."""
+        inode = self._find(path)
+        if inode is None:
+            raise os_error(errno.ENOENT, path)
+        inode.private = private
+        inode.changed(self.volume.stamp())
         self.note(path)
 
     def touch(self, path: str, mtime_ns: int) -> None:

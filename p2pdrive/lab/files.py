@@ -40,6 +40,7 @@ class SimulatedFiles:
         taken = [number_of(name) for name, _ in area.entries.values()]
         self._numbers = count(1 + max((*taken, *self.archive.numbers()), default=0))
         self._safe = SafeSteps(opened, self._numbers)
+        self._private: dict[str, bool | None] = {}  # what finished temporaries are to be
 
     # --- looking ---------------------------------------------------------------------------------
     @property
@@ -136,7 +137,9 @@ class SimulatedFiles:
                 raise
             return handle
 
-    def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
+    def finish_temporary(
+        self, name: str, mtime_ns: int, executable: bool, private: bool | None = None
+    ) -> Stat:
         """See ``Files``."""
         _check_temporary(name)
         with self._area_operation("finish_temporary", name, NotWritable):
@@ -144,6 +147,8 @@ class SimulatedFiles:
             file.mtime_ns = self._disk.stored(mtime_ns)
             if isinstance(file, File):
                 file.executable = executable
+                file.private = bool(private)
+            self._private[name] = private
             file.changed(self._volume.stamp())
             return file.stat()
 
@@ -168,14 +173,16 @@ class SimulatedFiles:
 
     def discard(self, name: str) -> None:
         """See ``Files``."""
+        self._private.pop(name, None)
         with self._area_operation("discard", name, NotWritable), suppress(FileNotFoundError):
             self._volume.unlink(*self._temporary(name))
 
     # --- changing the folder ---------------------------------------------------------------------
     def publish(self, name: str, path: str, expected: Stat | None) -> Published:
         """See ``Files``."""
+        private = self._private.pop(name, None)
         with self._operation("publish", path, NotWritable):
-            return self._safe.publish(self._temporary(name), self._place(path), path, expected)
+            return self._safe.publish(self._temporary(name), self._place(path), path, expected, private)
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
         """See ``Files``."""
@@ -190,15 +197,22 @@ class SimulatedFiles:
         with self._operation("remove", path, NotWritable):
             return self._safe.remove(self._place(path), path, expected)
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, private: bool | None = None) -> None:
         """See ``Files``."""
         with self._operation("make_directory", path, NotWritable):
             place = self._place(path)
+            made = Directory(self._volume.number(), self._volume.stamp())
+            made.private = bool(private)
             try:
-                self._volume.link(*place, Directory(self._volume.number(), self._volume.stamp()))
+                self._volume.link(*place, made)
             except FileExistsError:
-                if not isinstance(self._volume.look(*place), Directory):
+                there = self._volume.look(*place)
+                if not isinstance(there, Directory):
                     raise
+                if private not in (None, there.private):
+                    there.private = bool(private)
+                    there.changed(self._volume.stamp())
+                    self._disk.note(path)
             else:
                 self._disk.note(path)
 
@@ -230,7 +244,9 @@ class SimulatedFiles:
         finally:
             self.discard(name)
 
-    def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+    def set_metadata(
+        self, path: str, mtime_ns: int, executable: bool, expected: Stat, private: bool | None = None
+    ) -> Stat:
         """See ``Files``."""
         with self._operation("set_metadata", path, NotWritable):
             file = self._readable(path)
@@ -244,9 +260,10 @@ class SimulatedFiles:
             if file.denied != MAY_ALL:
                 raise os_error(errno.EPERM)
             if self._disk.modern:
-                self._set(file, path, self._disk.stored(mtime_ns), executable)
-                return file.stat()._replace(executable=executable)
-        return self._replace_by_copy(path, mtime_ns, executable, expected)
+                private = file.private if private is None else private
+                self._set(file, path, self._disk.stored(mtime_ns), executable, private)
+                return file.stat()._replace(executable=executable, private=private)
+        return self._replace_by_copy(path, mtime_ns, executable, expected, private)
 
     # --- durability ------------------------------------------------------------------------------
     def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
@@ -350,12 +367,12 @@ class SimulatedFiles:
             file.written(self._volume.stamp())
             self._volume.settle(file)
 
-    def _set(self, file: File, path: str, mtime_ns: int, executable: bool) -> None:
+    def _set(self, file: File, path: str, mtime_ns: int, executable: bool, private: bool) -> None:
         """Mode, then time; nobody opens it for writing in between."""
         file.leased = True
         try:
-            if file.executable != executable:
-                file.executable = executable
+            if (file.executable, file.private) != (executable, private):
+                file.executable, file.private = executable, private
                 file.changed(self._volume.stamp())
             self._disk.note(path)
             self._opened.step("set_metadata:time", path)
@@ -364,14 +381,16 @@ class SimulatedFiles:
         finally:
             file.leased = False
 
-    def _replace_by_copy(self, path: str, mtime_ns: int, executable: bool, expected: Stat) -> Stat:
+    def _replace_by_copy(
+        self, path: str, mtime_ns: int, executable: bool, expected: Stat, private: bool | None
+    ) -> Stat:
         name = f"own.{next(self._numbers):x}"
         try:
             with self.open(path) as source, self.open_temporary(name, 0) as copy:
                 data = bytearray(expected.size)
                 while number := source.readinto(memoryview(data)):
                     copy.pwrite(data[:number], copy.stat().size)
-            self.finish_temporary(name, mtime_ns, executable)
+            self.finish_temporary(name, mtime_ns, executable, private)
             self.sync_temporaries([name])
             published = self.publish(name, path, expected)
         finally:

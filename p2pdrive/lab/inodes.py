@@ -21,9 +21,9 @@ Entry = tuple[str, "Inode"]
 
 class Inode:
     """What a name leads to. ``links`` counts the names; ``opens`` those who have it open; ``denied`` is what
-    we may not do with it."""
+    we may not do with it; nobody but its owner may do anything with what is ``private``."""
 
-    __slots__ = ("ctime_ns", "denied", "known", "links", "mtime_ns", "number", "opens")
+    __slots__ = ("ctime_ns", "denied", "known", "links", "mtime_ns", "number", "opens", "private")
 
     kind = FileKind.OTHER
 
@@ -34,6 +34,7 @@ class Inode:
         self.links = 0
         self.opens = 0
         self.denied = MAY_ALL
+        self.private = False
         self.known: Stat | None = None  # the last Stat, until something changes
 
     def stat(self) -> Stat:
@@ -62,6 +63,7 @@ class Image(NamedTuple):
     executable: bool
     mtime_ns: int
     ctime_ns: int
+    private: bool
 
 
 class File(Inode):
@@ -115,7 +117,7 @@ class File(Inode):
 
     def image(self) -> Image:
         """What it is now."""
-        return Image(self.content(), self.executable, self.mtime_ns, self.ctime_ns)
+        return Image(self.content(), self.executable, self.mtime_ns, self.ctime_ns, self.private)
 
     def sync(self) -> None:
         """Make content, mode and times durable."""
@@ -129,12 +131,13 @@ class File(Inode):
         from bit rot.
         """
         new = self.image()
-        old = self.durable or Image(b"", new.executable, new.mtime_ns, new.ctime_ns)
+        old = self.durable or Image(b"", new.executable, new.mtime_ns, new.ctime_ns, new.private)
         if new != old:
             data = random.choice((old.data, old.data, new.data, new.data, _torn(random, old.data, new.data)))
             inode = random.choice((old, new)) if data == old.data else new
             self.data = data
             self.executable, self.mtime_ns, self.ctime_ns = inode.executable, inode.mtime_ns, inode.ctime_ns
+            self.private = inode.private
             self.known = None
         self.writers = self.opens = 0
         self.leased = False
@@ -142,13 +145,15 @@ class File(Inode):
 
     def _stat(self) -> Stat:
         size, mtime_ns = len(self.data), self.mtime_ns
-        return Stat(FileKind.FILE, size, mtime_ns, self.ctime_ns, self.number, self.executable, None)
+        return Stat(
+            FileKind.FILE, size, mtime_ns, self.ctime_ns, self.number, self.executable, None, self.private
+        )
 
 
 class Directory(Inode):
-    """Names by their key (``Volume.key``); ``durable`` are those on the platter."""
+    """Names by their key (``Volume.key``); ``durable`` are those on the platter, and ``durably_private``."""
 
-    __slots__ = ("durable", "entries")
+    __slots__ = ("durable", "durably_private", "entries")
 
     kind = FileKind.DIRECTORY
 
@@ -156,10 +161,22 @@ class Directory(Inode):
         super().__init__(number, now_ns)
         self.entries: dict[str, Entry] = {}
         self.durable: dict[str, Entry] = {}
+        self.durably_private: bool | None = None  # not known before it was synced once
+
+    def sync(self) -> None:
+        """Make its permissions durable."""
+        self.durably_private = self.private
+
+    def survive(self, random: Random) -> None:
+        """Become what a power cut may have left of its permissions."""
+        if self.durably_private not in (None, self.private) and random.random() < 0.5:
+            self.private = not self.private
+            self.known = None
+        self.sync()
 
     def _stat(self) -> Stat:
         times = (self.mtime_ns, self.ctime_ns)
-        return Stat(FileKind.DIRECTORY, _DIRECTORY_BYTES, *times, self.number, False, None)
+        return Stat(FileKind.DIRECTORY, _DIRECTORY_BYTES, *times, self.number, False, None, self.private)
 
 
 class Link(Inode):

@@ -12,7 +12,7 @@ from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, merge
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind, Record
 from p2pdrive.model.vector import Vector
-from p2pdrive.planning.conflicts import Verdict, copy_path, dismissal, judge
+from p2pdrive.planning.conflicts import Verdict, copy_path, dismissal, is_implied, judge
 from p2pdrive.planning.reconcile import Adopt, Base, Blocked, Publish, Show, Situation, reconcile
 from p2pdrive.planning.views import Dismiss, Restore, reconcile_view
 
@@ -93,7 +93,7 @@ class Paper:
         action = reconcile(self._situation(path))
         if isinstance(action, Publish):
             record = self._publish(action.path, action.content, action.seen)
-            self._note(path, action.content, record.vector)
+            self._note(path, self.disk.get(path, DELETED), record.vector)
             action, did = reconcile(self._situation(path)), True
             assert not isinstance(action, Publish)
         match action:
@@ -109,8 +109,11 @@ class Paper:
     def _situation(self, path: str) -> Situation:
         note = self.notes.get(path)
         base = Base(note.content, note.seen) if note is not None else None
-        disk = self.disk.get(path, DELETED)
-        return Situation(path, self.heads.get(path, ()), self.verdict(path), base, disk, True)
+        disk, heads, verdict = self.disk.get(path, DELETED), self.heads.get(path, ()), self.verdict(path)
+        unshown = base is not None and base.content.metadata != verdict.content.metadata
+        if verdict.content.kind is Kind.DIRECTORY and is_implied(heads):
+            unshown = False
+        return Situation(path, heads, verdict, base, disk, True, unshown=unshown)
 
     def _settle_copy(self, path: str, note: Note, loser: Record) -> bool:
         of = loser.path
@@ -183,8 +186,10 @@ class Paper:
             if there.live and there.kind is not Kind.DIRECTORY:
                 return False
             if not there.live:
-                self.disk[directory] = DIRECTORY
-                self.notes[directory] = Note(DIRECTORY, self.verdict(directory).seen)
+                verdict = self.verdict(directory)
+                said = not is_implied(self.heads.get(directory, ()))
+                self.disk[directory] = verdict.content if said else DIRECTORY
+                self.notes[directory] = Note(self.disk[directory], verdict.seen)
         return True
 
     def _put(self, path: str, content: Content, seen: Vector) -> None:

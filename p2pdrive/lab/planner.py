@@ -9,7 +9,7 @@ copies than losers are shown.
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from p2pdrive.lab.evidence import original_of
@@ -144,9 +144,10 @@ class _Case:
     def _check_tree(self, paper: Paper) -> None:
         for path in paper.disk:
             parent = paths.parent(path)
-            if parent and paper.disk.get(parent) != DIRECTORY:
+            if parent and not _is_directory(paper, parent):
                 raise Violation("WellFormedTree", f"{path} is in {parent}, which is no directory")
         for path, heads in paper.heads.items():
+            self._check_private(paper, path, heads)
             live = {head.content.identity for head in heads if head.content.live}
             copies = [copy for copy, note in paper.notes.items() if note.loser and note.loser.path == path]
             if len(copies) > max(0, len(live | {paper.verdict(path).content.identity}) - 1):
@@ -157,6 +158,14 @@ class _Case:
             taken = [copy for copy in paper.copies(path) if copy in paper.disk and copy not in copies]
             if hidden and not taken:
                 raise Violation("NoLostUpdate", f"a version of {path} is a head and is not shown")
+
+    def _check_private(self, paper: Paper, path: str, heads: Heads) -> None:
+        there = paper.disk.get(path)
+        said = {head.content.private for head in heads if there and head.content.kind is there.kind}
+        if there is None or not said or original_of(path):
+            return
+        if there.private != any(said):
+            raise Violation("PrivateStaysPrivate", f"{path} is {there} at {paper.name}, its heads {heads}")
 
     def _check_order(self, records: list[Record]) -> None:
         """Heads from these records in any order, grouping and repetition."""
@@ -190,7 +199,7 @@ class _Case:
     def write(self, paper: Paper) -> None:
         """A new file."""
         path = self._random.choice(PATHS)
-        if paper.disk.get(path, DIRECTORY) != DIRECTORY or path not in paper.disk:
+        if not _is_directory(paper, path):
             self._put(paper, path, self._content())
 
     def edit(self, paper: Paper) -> None:
@@ -229,7 +238,7 @@ class _Case:
 
     def remove_tree(self, paper: Paper) -> None:
         """A directory goes, with all in it."""
-        directories = [path for path, content in sorted(paper.disk.items()) if content == DIRECTORY]
+        directories = [path for path in sorted(paper.disk) if _is_directory(paper, path)]
         if directories:
             gone = self._random.choice(directories)
             for path in list(paper.disk):
@@ -243,19 +252,26 @@ class _Case:
             path = self._random.choice(files)
             content = paper.disk[path]
             if content.kind is Kind.FILE:
-                paper.disk[path] = Content(
-                    Kind.FILE, content.size, content.root, 1, not content.executable, content.mtime_ns
-                )
+                paper.disk[path] = replace(content, executable=not content.executable)
+
+    def close_to_others(self, paper: Paper) -> None:
+        """A file or directory becomes private, or is for others too."""
+        if paper.disk:
+            path = self._random.choice(sorted(paper.disk))
+            content = paper.disk[path]
+            if content.kind is not Kind.SYMLINK:
+                paper.disk[path] = replace(content, private=not content.private)
 
     def _put(self, paper: Paper, path: str, content: Content) -> bool:
         for directory in reversed(paths.ancestors(path)):
-            if paper.disk.setdefault(directory, DIRECTORY) != DIRECTORY:
+            paper.disk.setdefault(directory, DIRECTORY)
+            if not _is_directory(paper, directory):
                 return False
         paper.disk[path] = content
         return True
 
     def _files(self, paper: Paper) -> list[str]:
-        return [path for path, content in sorted(paper.disk.items()) if content != DIRECTORY]
+        return [path for path in sorted(paper.disk) if not _is_directory(paper, path)]
 
     def _content(self) -> Content:
         """New, mostly."""
@@ -275,8 +291,13 @@ _TABLE: dict[Callable[[_Case, Paper], None], int] = {
     _Case.rename: 3,
     _Case.remove_tree: 1,
     _Case.change_mode: 1,
+    _Case.close_to_others: 1,
 }
 _ACTS, _WEIGHTS = list(_TABLE), list(_TABLE.values())
+
+
+def _is_directory(paper: Paper, path: str) -> bool:
+    return path in paper.disk and paper.disk[path].kind is Kind.DIRECTORY
 
 
 def _heads_of(records: list[Record]) -> dict[str, Heads]:

@@ -43,7 +43,9 @@ class SafeSteps:
         self._volume = opened.volume
         self._numbers = numbers
 
-    def publish(self, source: Place, target: Place, path: str, expected: Stat | None) -> Published:
+    def publish(
+        self, source: Place, target: Place, path: str, expected: Stat | None, private: bool | None
+    ) -> Published:
         """See ``SafeWrite.publish``."""
         if expected is None:
             ours = self._volume.there(*source).stat()
@@ -51,7 +53,11 @@ class SafeSteps:
             return Published(self._settled(target, ours, path), None)
         spare = self._spare(path)
         self._expect_at_rest(target, expected, "publish", path)
-        ours = self._volume.there(*source).stat()
+        made = self._volume.there(*source)
+        if expected.kind is FileKind.FILE and isinstance(made, File) and private is None:
+            made.private = expected.is_private(False)
+            made.changed(self._volume.stamp())
+        ours = made.stat()
         self._rename_new(source, spare, "publish:aside", path)
         try:
             exchanged = self._exchange(spare, target, "publish:exchange", path)

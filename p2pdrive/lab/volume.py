@@ -192,6 +192,8 @@ class Volume:
     def sync_directories(self, directories: Iterable[Directory]) -> None:
         """Make all changes so far in these durable, and what they rest on."""
         wanted: set[Directory] = set(directories)
+        for directory in wanted:
+            directory.sync()
         everything = False
         durable: list[_Change] = []
         left: list[_Change] = []
@@ -210,7 +212,7 @@ class Volume:
         """Make everything durable."""
         self._write_back(len(self._pending))
         for _, inode in self.walk():
-            if isinstance(inode, File):
+            if isinstance(inode, File | Directory):
                 inode.sync()
 
     def crash(self) -> None:
@@ -226,7 +228,7 @@ class Volume:
             directory.entries = dict(directory.durable)
             directory.known = None
         for _, inode in self.walk():
-            if isinstance(inode, File):
+            if isinstance(inode, File | Directory):
                 inode.survive(self.random)
         self.recount()
 
@@ -243,6 +245,7 @@ class Volume:
             self._last_ns = max(self._last_ns, inode.ctime_ns)
             if isinstance(inode, Directory):
                 inode.durable = dict(inode.entries)
+                inode.sync()
             elif isinstance(inode, File):
                 inode.writers, inode.opens, inode.leased = 0, 0, False
                 inode.sync()

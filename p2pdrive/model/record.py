@@ -47,7 +47,10 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a path is. ``size`` in bytes; ``root`` and ``blocks`` as in ``Manifest``; ``target`` of a link."""
+    """What a path is. ``size`` in bytes; ``root`` and ``blocks`` as in ``Manifest``; ``target`` of a link.
+
+    ``private``: a file or directory that nobody but its owner may do anything with.
+    """
 
     kind: Kind
     size: int = 0
@@ -56,6 +59,7 @@ class Content:
     executable: bool = False
     mtime_ns: int = 0
     target: str = ""
+    private: bool = False
 
     @property
     def live(self) -> bool:
@@ -64,11 +68,16 @@ class Content:
 
     @property
     def identity(self) -> tuple[Kind, bytes, int, int, str]:
-        """Equal for contents that a person would call the same; times and the exec bit are not in it.
+        """Equal for contents that a person would call the same; times and permissions are not in it.
 
         The size is in it, as a record may say another than its hash has.
         """
         return (self.kind, self.root, self.blocks, self.size, self.target)
+
+    @property
+    def metadata(self) -> tuple[bool, bool, int]:
+        """What may change without a new content: executable, private, time."""
+        return (self.executable, self.private, self.mtime_ns)
 
 
 DELETED = Content(Kind.DELETED)
@@ -95,6 +104,8 @@ class Record:
             fields += [content.size, content.root, content.blocks, content.executable, content.mtime_ns]
         elif content.kind is Kind.SYMLINK:
             fields.append(content.target)
+        if content.private:
+            fields.append(True)
         if self.moved_from:
             fields.append(self.moved_from)
         return bytes(msgpack.packb(fields))
@@ -177,12 +188,16 @@ def stored(data: bytes, actor: bytes, seq: int) -> Record:
     kind, path, clock, vector, *rest = msgpack.unpackb(data)
     if kind == Kind.FILE:
         size, root, blocks, executable, mtime_ns, *rest = rest
-        content = Content(Kind.FILE, size, root, blocks, executable, mtime_ns)
+        private, rest = _private(rest)
+        content = Content(Kind.FILE, size, root, blocks, executable, mtime_ns, private=private)
     elif kind == Kind.SYMLINK:
         target, *rest = rest
         content = Content(Kind.SYMLINK, target=target)
+    elif kind == Kind.DIRECTORY:
+        private, rest = _private(rest)
+        content = Content(Kind.DIRECTORY, private=private) if private else DIRECTORY
     else:
-        content = DIRECTORY if kind == Kind.DIRECTORY else DELETED
+        content = DELETED
     return Record(path, content, actor, seq, vector, clock, rest[0] if rest else "")
 
 
@@ -194,13 +209,17 @@ def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Rec
         _check(type(size) is int and 0 <= size < 1 << 63 and _may_have(size, blocks), "a file's sizes")
         _check(type(mtime_ns) is int and abs(mtime_ns) < 1 << 63, "a file's time")
         _check(type(executable) is bool and type(root) is bytes and len(root) == 32, "a file's mode or hash")
-        content = Content(kind, size, root, blocks, executable, mtime_ns)
+        private, rest = _private(rest)
+        content = Content(kind, size, root, blocks, executable, mtime_ns, private=private)
+    elif kind is Kind.DIRECTORY:
+        private, rest = _private(rest)
+        content = Content(kind, private=private)
     elif kind is Kind.SYMLINK:
         target, *rest = rest
         _check(0 < len(target.encode()) <= TARGET_BYTES_MAX and "\0" not in target, "a link's target")
         content = Content(kind, target=target)
     moved_from = rest.pop() if rest else ""
-    _check(not rest, "the number of its fields")
+    _check(type(moved_from) is str and not rest, "the number of its fields")
     why = paths.refusal(path) or (paths.refusal(moved_from) if moved_from else None)
     if why:
         raise RecordRefused(f"a record names a path that may not be: {why}")
@@ -211,6 +230,11 @@ def _decode_record(kind: Kind, fields: list[Any], actor: bytes, seq: int) -> Rec
         _check(type(last) is int and 0 < last < 1 << 63, "a vector")
     _check(vector.get(actor) == seq, "a vector's own dot")
     return Record(path, content, actor, seq, vector, clock, moved_from)
+
+
+def _private(rest: list[Any]) -> tuple[bool, list[Any]]:
+    """Whether what follows opens with the mark of what is private; and what follows that."""
+    return (True, rest[1:]) if rest and rest[0] is True else (False, rest)
 
 
 def _may_have(size: int, blocks: object) -> bool:

@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from p2pdrive.limits import NAME_BYTES_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, rank, winner
-from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind, Record
+from p2pdrive.model.record import DELETED, Content, Kind, Record
 from p2pdrive.model.vector import joined
 
 
@@ -25,19 +26,26 @@ class Verdict(NamedTuple):
     moved_from: str = ""
 
 
+#: A directory that only what is in it tells of: as long as nobody says so, it is not for others.
+IMPLIED = Content(Kind.DIRECTORY, private=True)
 _NOTHING = Verdict(DELETED, {}, ())
-_DIRECTORY = Verdict(DIRECTORY, {}, ())
+_IMPLIED = Verdict(IMPLIED, {}, ())
 
 
 def judge(heads: Heads, live_child: bool) -> Verdict:
-    """The verdict over ``heads``; a path with a live child is a directory, whatever its heads say."""
+    """The verdict over ``heads``; a path with a live child is a directory, whatever its heads say.
+
+    What any of its heads made private is: one that had not seen that does not open it to others.
+    """
     best = winner(heads)
     if best is None:
-        return _DIRECTORY if live_child else _NOTHING
-    content = DIRECTORY if live_child and best.content.kind is not Kind.DIRECTORY else best.content
+        return _IMPLIED if live_child else _NOTHING
+    content = IMPLIED if live_child and best.content.kind is not Kind.DIRECTORY else best.content
     if len(heads) == 1 and content is best.content:
         return Verdict(content, best.vector, (), best.moved_from)
     covered = [head for head in heads if not head.content.live or head.content.identity == content.identity]
+    if not content.private and any(_makes_private(head.content, content) for head in heads):
+        content = replace(content, private=True)
     losers: dict[object, Record] = {}
     for head in sorted(heads, key=rank, reverse=True):
         if head not in covered:
@@ -45,6 +53,15 @@ def judge(heads: Heads, live_child: bool) -> Verdict:
     seen = joined(head.vector for head in covered)
     moved_from = best.moved_from if best in covered else ""
     return Verdict(content, seen, tuple(losers.values()), moved_from)
+
+
+def is_implied(heads: Heads) -> bool:
+    """Whether no head says that the path is a directory: only what is in it does."""
+    return not any(head.content.kind is Kind.DIRECTORY for head in heads)
+
+
+def _makes_private(one: Content, shown: Content) -> bool:
+    return one.private and one.kind is shown.kind
 
 
 def dismissal(heads: Heads, verdict: Verdict, loser: Record) -> dict[bytes, int]:

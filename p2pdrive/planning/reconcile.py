@@ -6,14 +6,14 @@ the folder equal to the verdict. A plan for a state that it has led to is empty.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from p2pdrive.model import clock
 from p2pdrive.model.heads import Heads
 from p2pdrive.model.record import Content, Kind, Record
 from p2pdrive.model.vector import joined
-from p2pdrive.planning.conflicts import Verdict
+from p2pdrive.planning.conflicts import Verdict, is_implied
 
 
 class Base(NamedTuple):
@@ -28,8 +28,8 @@ class Situation(NamedTuple):
 
     ``disk`` is what is there now (``DELETED`` for nothing). ``past`` is given only while a folder is being
     adopted (after a join, a restore or a copy): the vector of the version that ``disk`` equals, if any.
-    ``unshown``: what the heads said before is still to be shown, be it a time alone. ``mtime_ns``: of what
-    nobody was seen to change; None where a person changed it just now.
+    ``unshown``: what the heads said before, or say now, is still to be shown, be it a time alone.
+    ``mtime_ns``: of what nobody was seen to change; None where a person changed it just now.
     """
 
     path: str
@@ -90,9 +90,9 @@ def reconcile(now: Situation) -> Action | None:
         return _remote(now, base)
     if disk.identity == verdict.content.identity:
         edited = base is not None and base.content.identity == disk.identity
-        if edited and disk.kind is Kind.FILE and now.may_write:
+        if edited and now.may_write:
             assert base is not None
-            return _publish(now, base.seen)  # its time or exec bit
+            return _publish(now, base.seen, base)  # its time or permissions
         return _settle(now)
     if base is None and any(loser.content.identity == disk.identity for loser in verdict.losers):
         return _show(now)
@@ -101,10 +101,22 @@ def reconcile(now: Situation) -> Action | None:
     if not now.may_write:
         return _refuse(now, base)
     if base is not None:
-        return _publish(now, base.seen)
+        return _publish(now, base.seen, base)
     if any(head.content.live for head in now.heads):  # merging: the newest of two is to win
         now = now._replace(mtime_ns=disk.mtime_ns)
-    return _publish(now, joined(head.vector for head in now.heads if not head.content.live))
+    return _publish(now, joined(head.vector for head in now.heads if not head.content.live), None)
+
+
+def _as_changed(now: Situation, base: Base | None) -> Content:
+    """What the disk shows; but where nobody changed here whether it is private, it stays what the heads say.
+
+    The person here may want none of their files to be for others, whoever made them.
+    """
+    disk, wanted = now.disk, now.verdict.content
+    if base is None or not disk.kind is base.content.kind is wanted.kind:
+        return disk
+    unchanged = disk.private == base.content.private and dict(base.seen) == dict(now.verdict.seen)
+    return replace(disk, private=wanted.private) if unchanged else disk
 
 
 def _made_room(now: Situation) -> bool:
@@ -125,17 +137,26 @@ def _remote(now: Situation, base: Base | None) -> Action | None:
 
 
 def _settle(now: Situation) -> Action:
-    """The disk has the right content; perhaps not its time or exec bit."""
-    wanted, disk = now.verdict.content, now.disk
-    same = (wanted.executable, wanted.mtime_ns) == (disk.executable, disk.mtime_ns)
-    if same or wanted.kind is not Kind.FILE:
+    """The disk has the right content; perhaps not its time or permissions."""
+    show = _show(now)
+    wanted, disk = show.verdict.content, now.disk
+    if wanted.metadata == disk.metadata or (wanted.kind is Kind.DIRECTORY and is_implied(now.heads)):
         return Adopt(now.path, disk, now.verdict.seen)
-    return _show(now)
+    return show
 
 
 def _show(now: Situation) -> Show:
     aside = next((lost for lost in now.verdict.losers if lost.content.identity == now.disk.identity), None)
-    return Show(now.path, now.verdict, aside if now.disk.live else None)
+    return Show(now.path, _as_private_as_here(now), aside if now.disk.live else None)
+
+
+def _as_private_as_here(now: Situation) -> Verdict:
+    """What a person here keeps to themselves, and could not or need not say so, is not opened to others."""
+    wanted, disk = now.verdict.content, now.disk
+    own = now.base is None or now.base.content.private != disk.private
+    if own and disk.private and not wanted.private and disk.kind is wanted.kind:
+        return now.verdict._replace(content=replace(wanted, private=True))
+    return now.verdict
 
 
 def _refuse(now: Situation, base: Base | None) -> Action:
@@ -160,17 +181,14 @@ def _changed(base: Base | None, disk: Content) -> bool:
         return disk.live
     if base.content.identity != disk.identity:
         return True
-    return disk.kind is Kind.FILE and (base.content.executable, base.content.mtime_ns) != (
-        disk.executable,
-        disk.mtime_ns,
-    )
+    return base.content.metadata != disk.metadata
 
 
-def _publish(now: Situation, seen: Mapping[bytes, int]) -> Publish:
+def _publish(now: Situation, seen: Mapping[bytes, int], base: Base | None) -> Publish:
     """What was found is as old as it says, and no older than what it follows. A deletion has no time of its
     own, and wins no name: it is as old as its finding."""
     if now.mtime_ns is None or not now.disk.live:
-        return Publish(now.path, now.disk, seen)
+        return Publish(now.path, _as_changed(now, base), seen)
     followed = (head.clock for head in now.heads if seen.get(head.actor, 0) >= head.seq)
     age = max(clock.from_milliseconds(now.mtime_ns // 1_000_000), *(each + 1 for each in followed), 0)
-    return Publish(now.path, now.disk, seen, age)
+    return Publish(now.path, _as_changed(now, base), seen, age)

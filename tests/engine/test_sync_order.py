@@ -36,12 +36,14 @@ class Watched(LocalFiles):
         self._temporaries = Path(root, ".p2pdrive/tmp")
         self._diary = diary
 
-    def finish_temporary(self, name: str, mtime_ns: int, executable: bool) -> Stat:
+    def finish_temporary(
+        self, name: str, mtime_ns: int, executable: bool, private: bool | None = None
+    ) -> Stat:
         content = (self._temporaries / name).read_bytes()
         if content in self._diary.stubborn:
             self._diary.stubborn.discard(content)
             raise NotWritable(f"{name}: its time cannot be set")
-        return super().finish_temporary(name, mtime_ns, executable)
+        return super().finish_temporary(name, mtime_ns, executable, private)
 
     def sync_temporaries(self, names: Iterable[str]) -> Mapping[str, WorldError]:
         names = list(names)

@@ -211,6 +211,7 @@ class Machine:
         self.identity = Identity(self.random.randbytes(32))
         self.before: dict[tuple[str, str], Callable[[], None]] = {}
         self.after: dict[tuple[str, str], Callable[[], None]] = {}
+        self.onlooker: Callable[[], None] = _nothing  # looks after each change to the folder
         self.marks: dict[Path, Frontier] = {}
         self.services = Services(
             self.identity,
@@ -442,12 +443,14 @@ class Meddled(ExactFiles):
     def move(self, source: str, path: str, expected: Any) -> Any:
         return self._meddle("move", source, super().move, source, path, expected)
 
-    def set_metadata(self, path: str, mtime_ns: int, executable: bool, expected: Any) -> Any:
+    def set_metadata(
+        self, path: str, mtime_ns: int, executable: bool, expected: Any, private: bool | None = None
+    ) -> Any:
         work = super().set_metadata
-        return self._meddle("set_metadata", path, work, path, mtime_ns, executable, expected)
+        return self._meddle("set_metadata", path, work, path, mtime_ns, executable, expected, private)
 
-    def make_directory(self, path: str) -> None:
-        self._meddle("make_directory", path, super().make_directory, path)
+    def make_directory(self, path: str, private: bool | None = None) -> None:
+        self._meddle("make_directory", path, super().make_directory, path, private)
 
     def remove_directory(self, path: str) -> Any:
         return self._meddle("remove_directory", path, super().remove_directory, path)
@@ -456,6 +459,7 @@ class Meddled(ExactFiles):
         self._machine.before.pop((operation, path), _nothing)()
         result = work(*arguments)
         self._machine.after.pop((operation, path), _nothing)()
+        self._machine.onlooker()
         return result
 
 

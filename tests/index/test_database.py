@@ -181,7 +181,7 @@ def test_missing_folder_is_reported(tmp_path: Path) -> None:
 
 
 def test_totals_follow_the_entries(database: Database) -> None:
-    columns = "0, 0, 0, 0, x'', 0, '', x'', NULL, NULL, NULL, 0"
+    columns = "0, 0, 0, 0, x'', 0, '', x'', NULL, NULL, NULL, 0, 0"
 
     def totals() -> dict[int, tuple[int, int]]:
         with database.read() as connection:

@@ -23,6 +23,8 @@ from p2pdrive.folder.syscalls import SystemCalls
 from p2pdrive.lab.disk import Disk
 from p2pdrive.lab.files import SimulatedFiles
 
+#: What is said of permissions: nothing, for others too, for nobody but the owner.
+PRIVATE = st.sampled_from([None, False, True])
 PATHS = st.sampled_from(["a", "b", "d", "d/a", "d/e", "d/e/a", "e", "e/a", "d/../a", "e/.p2pdrive"])
 NAMES = st.sampled_from(["one", "two"])
 CONTENTS = st.sampled_from([b"", b"x", b"some text", bytes(70_000)])
@@ -54,7 +56,7 @@ class Pair(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         for directory in ("d", "d/e"):
-            self.make_directory(directory)
+            self.make_directory(directory, None)
         for path in ("a", "d/a"):
             self.person_writes(path, b"begun", False)
 
@@ -74,15 +76,17 @@ class Pair(RuleBasedStateMachine):
     def open(self, path: str) -> None:
         self.both(lambda files: content_of(files.open(path)))
 
-    @rule(name=NAMES, content=CONTENTS, executable=st.booleans(), resumed=st.booleans())
-    def receive(self, name: str, content: bytes, executable: bool, resumed: bool) -> None:
+    @rule(name=NAMES, content=CONTENTS, executable=st.booleans(), private=PRIVATE, resumed=st.booleans())
+    def receive(
+        self, name: str, content: bytes, executable: bool, private: bool | None, resumed: bool
+    ) -> None:
         mtime_ns = self.later()
 
         def work(files: Files) -> object:
             with files.open_temporary(name, len(content)) as handle:
                 if not resumed:
                     handle.pwrite(content, 0)
-            return files.finish_temporary(name, mtime_ns, executable)
+            return files.finish_temporary(name, mtime_ns, executable, private)
 
         self.both(work)
 
@@ -133,19 +137,19 @@ class Pair(RuleBasedStateMachine):
         if real is not None and simulated is not None:
             self.each(lambda: self.real.remove(path, real), lambda: self.simulated.remove(path, simulated))
 
-    @rule(path=PATHS, executable=st.booleans())
-    def set_metadata(self, path: str, executable: bool) -> None:
+    @rule(path=PATHS, executable=st.booleans(), private=PRIVATE)
+    def set_metadata(self, path: str, executable: bool, private: bool | None) -> None:
         real, simulated = self.expected(path)
         mtime_ns = self.later()
         if real is not None and simulated is not None:
             self.each(
-                lambda: self.real.set_metadata(path, mtime_ns, executable, real),
-                lambda: self.simulated.set_metadata(path, mtime_ns, executable, simulated),
+                lambda: self.real.set_metadata(path, mtime_ns, executable, real, private),
+                lambda: self.simulated.set_metadata(path, mtime_ns, executable, simulated, private),
             )
 
-    @rule(path=PATHS)
-    def make_directory(self, path: str) -> None:
-        self.both(lambda files: files.make_directory(path))
+    @rule(path=PATHS, private=PRIVATE)
+    def make_directory(self, path: str, private: bool | None) -> None:
+        self.both(lambda files: files.make_directory(path, private))
 
     @rule(path=PATHS)
     def remove_directory(self, path: str) -> None:
@@ -192,13 +196,14 @@ class Pair(RuleBasedStateMachine):
                 lambda: os.rename(self.root / old, self.root / new), lambda: self.disk.rename(old, new)
             )
 
-    @rule(path=PATHS, executable=st.booleans())
-    def person_chmods(self, path: str, executable: bool) -> None:
+    @rule(path=PATHS, executable=st.booleans(), private=st.booleans())
+    def person_chmods(self, path: str, executable: bool, private: bool) -> None:
         if self.disk.kind(path) is FileKind.FILE:
             mtime_ns = self.later()
-            (self.root / path).chmod(0o755 if executable else 0o644)
+            (self.root / path).chmod((0o755 if executable else 0o644) & (0o700 if private else 0o777))
             os.utime(self.root / path, ns=(mtime_ns, mtime_ns))
             self.disk.chmod(path, executable)
+            self.disk.close_to_others(path, private)
             self.disk.touch(path, mtime_ns)
 
     @rule(path=PATHS)
@@ -348,7 +353,7 @@ def seen(found: object) -> object:
             return FileKind.DIRECTORY
         case Stat():
             mtime_ns = found.mtime_ns if found.kind is FileKind.FILE else 0
-            return (found.kind, found.size, mtime_ns, found.executable, found.target)
+            return (found.kind, found.size, mtime_ns, found.executable, found.target, found.private)
         case Published(stat, displaced):
             return (seen(stat), displaced)
         case Displaced(name, path, stat):

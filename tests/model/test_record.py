@@ -320,3 +320,19 @@ def test_bytes_and_hash_of_each_kind_are_pinned(kind: str) -> None:
     assert change.encode().hex() == body
     assert blake3(change.encode()).hexdigest() == digest
     assert decoded(bytes.fromhex(body)) == change
+
+
+def test_private_is_one_mark_behind_the_content() -> None:
+    for content in (FILE, DIRECTORY):
+        plain = Record("a", content, b"", 0, {}, 1, "b").placed(ACTOR, 7)
+        private = replace(plain, content=replace(content, private=True))
+        fields = msgpack.unpackb(plain.encode())
+        assert msgpack.unpackb(private.encode()) == [*fields[:-1], True, "b"]
+        assert decoded(private.encode()) == private
+
+
+@pytest.mark.parametrize("kind", [Kind.SYMLINK, Kind.DELETED])
+def test_what_cannot_be_private_is_refused_with_that_mark(kind: Kind) -> None:
+    content = Content(kind, target="x" if kind is Kind.SYMLINK else "", private=True)
+    with pytest.raises(RecordRefused):
+        decoded(Record("a", content, b"", 0, {}, 1).placed(ACTOR, 7).encode())

@@ -33,12 +33,15 @@ def files(draw: st.DrawFn) -> Content:
     least = max(1, (blocks - 1) * BLOCK_BYTES_MIN)
     size = draw(st.integers(least, blocks * BLOCK_BYTES_MAX)) if blocks else 0
     times = st.integers(-(1 << 63) + 1, (1 << 63) - 1)
-    return Content(Kind.FILE, size, draw(keys), blocks, draw(st.booleans()), draw(times))
+    return Content(
+        Kind.FILE, size, draw(keys), blocks, draw(st.booleans()), draw(times), private=draw(st.booleans())
+    )
 
 
 targets = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=30)
 links = targets.map(lambda target: Content(Kind.SYMLINK, target=target))
-contents = st.one_of(files(), links, st.just(DIRECTORY), st.just(DELETED))
+directories = st.sampled_from([DIRECTORY, Content(Kind.DIRECTORY, private=True)])
+contents = st.one_of(files(), links, directories, st.just(DELETED))
 
 
 @st.composite

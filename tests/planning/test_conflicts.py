@@ -10,7 +10,7 @@ from p2pdrive.model.heads import merge, rank, winner
 from p2pdrive.model.paths import name, parent, refusal
 from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind, Record
 from p2pdrive.model.vector import covers, descends
-from p2pdrive.planning.conflicts import copy_path, dismissal, judge
+from p2pdrive.planning.conflicts import IMPLIED, copy_path, dismissal, judge
 from tests.model.histories import History, histories
 from tests.model.values import labels, names, records
 
@@ -121,13 +121,13 @@ def test_directory_keeps_the_name_and_the_file_becomes_a_copy() -> None:
 def test_file_with_a_live_child_below_it_gives_way_to_a_directory() -> None:
     file = head(1, CONTENT, clock=9)
     verdict = judge((file,), live_child=True)
-    assert (verdict.content, verdict.losers, dict(verdict.seen)) == (DIRECTORY, (file,), {})
+    assert (verdict.content, verdict.losers, dict(verdict.seen)) == (IMPLIED, (file,), {})
 
 
 def test_deleted_directory_lives_while_a_child_does() -> None:
     gone = head(1, DELETED)
     verdict = judge((gone,), live_child=True)
-    assert (verdict.content, verdict.losers, dict(verdict.seen)) == (DIRECTORY, (), dict(gone.vector))
+    assert (verdict.content, verdict.losers, dict(verdict.seen)) == (IMPLIED, (), dict(gone.vector))
 
 
 def test_moved_from_is_the_winners() -> None:
