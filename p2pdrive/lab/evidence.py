@@ -58,6 +58,14 @@ def entries_of(machine: Any) -> dict[str, Entry]:
         return {entry.path: entry for entry in every}
 
 
+def unrecorded_files(machine: Any) -> set[str]:
+    """Files in its folder that are not, as they are, what the index says."""
+    noted = {path: (entry.inode, entry.ctime_ns) for path, entry in entries_of(machine).items()}
+    stats = {path: inode.stat() for path, inode in machine.disk.volume.walk()}
+    files = files_in(machine.disk.tree())
+    return {path for path in files if noted.get(path) != (stats[path].inode, stats[path].ctime_ns)}
+
+
 def members_of(machine: Any) -> set[bytes]:
     """The devices that are members, as far as its log says."""
     with reading(machine) as connection:

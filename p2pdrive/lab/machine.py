@@ -18,6 +18,7 @@ from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.folder.files import Files
 from p2pdrive.folder.outlook import Outlook
 from p2pdrive.lab.disk import Disk, Killed
+from p2pdrive.lab.evidence import unrecorded_files
 from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.network import SimulatedStream
 from p2pdrive.lab.packs import PackDurability
@@ -322,13 +323,13 @@ class Machine:
         if self.process is not None:
             await self.process.over.wait()
         self.mount()
-        before = self.disk.tree()
+        before, unrecorded = self.disk.tree(), unrecorded_files(self)
         self.disk.restore(backup.disk, image=self.random.random() < 0.5)
         shutil.rmtree(self.state / STATE_DIRECTORY)
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()
         after = self.disk.tree()
-        self.world.oracle.restored(self.name, before, after, backup.gone, backup.put_away)
+        self.world.oracle.restored(self.name, before, after, backup.gone, backup.put_away, unrecorded)
         done.set()
 
     def unmount(self) -> None:

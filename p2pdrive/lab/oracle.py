@@ -23,7 +23,7 @@ from p2pdrive.lab.evidence import (
     shown_for_good,
 )
 from p2pdrive.lab.seen import Seen
-from p2pdrive.lab.stories import Crash, Tree
+from p2pdrive.lab.stories import Crash, Tree, Writing
 from p2pdrive.lab.touched import Touched
 from p2pdrive.lab.written import Written
 from p2pdrive.model import paths
@@ -60,7 +60,7 @@ class Oracle:
         story = self.written.story(data, f"{path} on {machine}, event {number}")
         if data != replaced:
             if not self._is_adopted(machine, path, data):
-                story.written, story.writer = number, machine
+                story.writings.append(Writing(number, machine, path))
             self._put(machine, path, data, number)
         else:
             self.touched.changed.add(path)
@@ -110,6 +110,7 @@ class Oracle:
             self.touched.arrived.add(new)
         for path, data in (contents or {}).items():
             before = old + path[len(new) :]
+            self.written.story(data, path).moved(machine, before, path)
             if not self._is_viewer(machine):
                 self.written.remove(before, data, machine, number)
             elif self.written.story(data, path).writer == machine and self._is_adopted(machine, path, data):
@@ -196,17 +197,22 @@ class Oracle:
         after: Tree,
         gone: Iterable[str] = (),
         put_away: Mapping[bytes, int] | None = None,
+        unrecorded: Iterable[str] = (),
     ) -> None:
         """A backup was put back, folder and state (or a copied folder arrived); the node does not run yet.
 
-        ``gone`` is what persons took away before it was made: a node may find that only here. ``put_away`` is
-        what a viewer replaced in it: the business of all, in the folder of a member that may write.
+        ``unrecorded`` are files in ``before`` that the node had not recorded as they were: they are gone, be
+        it that the same bytes are in what was put back. ``gone`` is what persons took away before it was
+        made: a node may find that only here. ``put_away`` is what a viewer replaced in it: the business of
+        all, in the folder of a member that may write.
         """
         number = self._next()
         why = f"only {machine} had it, and was put back from a backup"
         self.seen.restored(machine, number)
         self.killed(machine)
         there = files_in(after)
+        for path in unrecorded:
+            self.written.stories[files_in(before)[path]].undo(machine, path)
         for path, data in there.items():
             story = self.written.story(data, f"{path} on {machine}, put back")
             story.kept = number

@@ -12,9 +12,19 @@ Tree = Mapping[str, Any]
 
 
 @dataclass(slots=True)
-class Story:
-    """One content. The numbers are those of events, 0 for never; the latest counts.
+class Writing:
+    """A person wrote it, as event ``number``, on ``machine``; it is at ``path`` there now, or was last."""
 
+    number: int
+    machine: str
+    path: str
+
+
+@dataclass(slots=True)
+class Story:
+    """One content. Equal bytes that were written twice are two ``writings``, and one may be undone.
+
+    The numbers are those of events, 0 for never; the latest counts.
     ``kept`` is when it was on a disk that was put back from a backup: history must have it from then on.
     ``unrecorded`` is when another's was put back, and disks showed it that had not recorded it. What a
     person takes away by hand where nobody else has it (``gone``) need not be kept by anyone.
@@ -22,14 +32,33 @@ class Story:
 
     data: bytes
     where: str = ""  # for messages: who wrote it where, at first
-    writer: str = ""  # the machine where it was last written
-    written: int = 0
+    writings: list[Writing] = field(default_factory=list)
     replaced: int = 0
     forgiven: int = 0
     kept: int = 0
     unrecorded: int = 0
     gone: int = 0  # when a person took it away on a machine and no other one showed it
     why: str = ""
+
+    @property
+    def written(self) -> int:
+        """When a person wrote it last."""
+        return self.writings[-1].number if self.writings else 0
+
+    @property
+    def writer(self) -> str:
+        """The machine where it was last written."""
+        return self.writings[-1].machine if self.writings else ""
+
+    def moved(self, machine: str, old: str, new: str) -> None:
+        """What was written at ``old`` is at ``new`` there."""
+        for writing in self.writings:
+            if (writing.machine, writing.path) == (machine, old):
+                writing.path = new
+
+    def undo(self, machine: str, path: str) -> None:
+        """What was written there is as if it had never been, though the same bytes are elsewhere."""
+        self.writings = [each for each in self.writings if (each.machine, each.path) != (machine, path)]
 
     @property
     def stands(self) -> bool:

@@ -352,6 +352,23 @@ def test_only_note_that_someone_has_joined_is_not_undone() -> None:
     run_simulated(lambda: within_world(1, story), 1)
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_equal_bytes_that_were_replaced_elsewhere_do_not_stand_for_what_a_copied_folder_took(
+    recorded: bool,
+) -> None:
+    """Seed 891454977: the folder that was copied over had them too, at a path where they were replaced."""
+    oracle = Oracle()
+    oracle.wrote("anna", "old", b"the same", None)
+    oracle.wrote("clara", "old", b"new", b"the same")
+    oracle.wrote("berta", "f.tmp", b"the same", None)
+    oracle.renamed("berta", "f.tmp", "f", None, {"f": b"the same"})
+    assert standing(oracle) == {b"new", b"the same"}
+    before = {"old": file(b"the same"), "f": file(b"the same")}
+    oracle.restored("berta", before, {"old": file(b"the same")}, unrecorded=[] if recorded else ["f"])
+    assert (b"the same" in standing(oracle)) is recorded
+    assert oracle.written.stories[b"the same"].must_be_readable
+
+
 def test_empty_file_that_is_not_in_what_was_put_back_was_made_by_nobody() -> None:
     oracle = Oracle()
     oracle.wrote("anna", "a", b"one", None)
