@@ -77,10 +77,10 @@ class ExactFiles(LocalFiles):
         self._refuse_twin(path)
         return super().publish(name, path, expected)
 
-    def make_directory(self, path: str) -> None:
+    def make_directory(self, path: str, private: bool | None = None) -> None:
         """See ``Files``."""
         self._refuse_twin(path)
-        super().make_directory(path)
+        super().make_directory(path, private)
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
         """See ``Files``."""
