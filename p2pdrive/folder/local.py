@@ -21,9 +21,10 @@ from p2pdrive.folder.faults import failures, fault
 from p2pdrive.folder.files import Displaced, FileKind, Name, Published, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.mounts import Mounts
-from p2pdrive.folder.place import Place, listed, look, stat_of
+from p2pdrive.folder.place import Parent, Place, listed, look, stat_of
+from p2pdrive.folder.readonly import ReadOnlyDirectories
 from p2pdrive.folder.safe_write import IN_USE, SafeWrite, move_in_two_steps
-from p2pdrive.folder.syscalls import REACH, SystemCalls
+from p2pdrive.folder.syscalls import SystemCalls
 from p2pdrive.folder.temporary import PATH as TEMPORARY_PATH
 from p2pdrive.folder.temporary import TemporaryArea
 from p2pdrive.limits import SYNC_EACH_MAX, TARGET_BYTES_MAX
@@ -45,6 +46,7 @@ class LocalFiles:
             raise RootMissing(f"{root}: the drive's folder cannot be opened ({error.strerror})") from error
         try:
             self._temporary = TemporaryArea(self._root, self._calls)
+            self._read_only = ReadOnlyDirectories(self._root, self._calls)
             self.archive = LocalArchive(self._root, self._temporary, self._calls, self._translated)
         except OSError as error:
             os.close(self._root)
@@ -173,26 +175,34 @@ class LocalFiles:
         finished, private = self._finished.pop(name, (None, None))
         with self._guard(path, NotWritable), self._parent(path) as target:
             source = self._temporary.place(name)
-            return self._safe.publish(source, target, path, expected, finished, private)
+            return self._read_only.change(
+                lambda: self._safe.publish(source, target, path, expected, finished, private), (target, path)
+            )
 
     def move(self, source: str, path: str, expected: Stat) -> Stat:
         """See ``Files``."""
         with self._guard(source, NotWritable), self._guard(path, NotWritable):  # noqa: SIM117 - too long
             with self._parent(source) as old, self._parent(path) as new:
-                if (moved := self._safe.move(old, new, expected)) is not None:
+                moved = self._read_only.change(
+                    lambda: self._safe.move(old, new, expected), (old, source), (new, path)
+                )
+                if moved is not None:
                     return moved
         return move_in_two_steps(self, source, path, expected)
 
     def remove(self, path: str, expected: Stat) -> str:
         """See ``Files``."""
         with self._guard(path, NotWritable), self._parent(path) as target:
-            return self._safe.remove(target, path, expected)
+            return self._read_only.change(lambda: self._safe.remove(target, path, expected), (target, path))
 
     def make_directory(self, path: str, private: bool | None = None) -> None:
         """See ``Files``."""
         with self._guard(path, NotWritable), self._parent(path) as place:
             try:
-                os.mkdir(place.name, 0o700 if private else 0o777, dir_fd=place.directory)
+                mode = 0o700 if private else 0o777
+                self._read_only.change(
+                    lambda: os.mkdir(place.name, mode, dir_fd=place.directory), (place, path)
+                )
             except FileExistsError:
                 found = look(place)
                 if found is None or found.kind is not FileKind.DIRECTORY:
@@ -205,7 +215,7 @@ class LocalFiles:
         with self._guard(path, NotWritable), self._parent(path) as place:
             self._mounts.check(path)
             try:
-                os.rmdir(place.name, dir_fd=place.directory)
+                self._read_only.change(lambda: os.rmdir(place.name, dir_fd=place.directory), (place, path))
             except FileNotFoundError:
                 return True
             except OSError as error:
@@ -376,9 +386,9 @@ class LocalFiles:
             raise
         return fd
 
-    def _parent(self, path: str) -> "_Parent":
+    def _parent(self, path: str) -> Parent:
         """The place of ``path``, its parent opened like that."""
-        return _Parent(self._open, self._root, path)
+        return Parent(self._open, self._root, path)
 
     def _guard(self, path: str, access: type[Unreadable | NotWritable]) -> "_Guard":
         """Refuse paths that no drive has; errors of the system become ours."""
@@ -400,30 +410,6 @@ class LocalFiles:
             f"{self._path}: the drive's folder is not there any more, or not its {STATE_DIRECTORY}; "
             "bring it back, and syncing goes on"
         )
-
-
-class _Parent:
-    """What ``LocalFiles._parent`` opens. Classes, since generators would cost some 2 us more a call."""
-
-    __slots__ = ("_fd", "_open", "_path", "_root")
-
-    def __init__(self, opened: Callable[[str, int], int], root: int, path: str) -> None:
-        self._open = opened
-        self._root = root
-        self._path = path
-        self._fd = root
-
-    def __enter__(self) -> Place:
-        directory, _, name = self._path.rpartition("/")
-        if directory:
-            self._fd = self._open(directory, REACH)
-        return Place(self._fd, name)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._fd != self._root:
-            os.close(self._fd)
 
 
 class _Guard:
