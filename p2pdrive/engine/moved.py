@@ -1,12 +1,13 @@
 """Renaming a file that is here under another name, as others did, instead of bringing it together anew."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import untouched
 from p2pdrive.engine.tasks import Task
 from p2pdrive.index.entries import Entry
-from p2pdrive.model.record import Content, Kind
+from p2pdrive.model.record import Content, Kind, Record
 from p2pdrive.planning.conflicts import judge
 
 
@@ -53,3 +54,11 @@ def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) ->
     if wanted.identity == entry.content.identity:
         return nothing
     return task if wanted.live or mark is None else task._replace(marks=(*task.marks, mark))
+
+
+def as_it_was_said(content: Content, moved: Entry, versions: Callable[[str], Iterable[Record]]) -> Content:
+    """What a renamed file is for the others: where all new files here are private, that one need not be."""
+    if not (content.private and moved.content.private):
+        return content
+    said = [each.content.private for each in versions(moved.path) if dict(each.vector) == dict(moved.vector)]
+    return content if all(said) else replace(content, private=False)

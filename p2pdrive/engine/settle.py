@@ -6,11 +6,11 @@ changed. See ``planning/reconcile.py`` for the decisions.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 
 from p2pdrive.engine.copies import Copies
 from p2pdrive.engine.durable import above, not_durable
 from p2pdrive.engine.ledger import Ledger
+from p2pdrive.engine.moved import as_it_was_said
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.secrets import refused_arrival
@@ -24,7 +24,7 @@ from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_BYTES_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
-from p2pdrive.model.record import DELETED, Content, Kind
+from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.deletions import Gone
@@ -409,20 +409,13 @@ class _Run:
             what = "its target is not UTF-8 or is too long, so it cannot be synced. Give it another target."
             self._settled.problems.append(Problem(action.path, what))
             return False
-        moved_from = seen.moved.path if seen.moved is not None else ""
-        content = self._as_it_was(action.content, seen.moved) if seen.moved is not None else action.content
-        edit = Edit(action.path, content, action.seen, action.clock, moved_from)
-        record = self._ledger.write(edit)
+        content, moved_from = action.content, ""
+        if seen.moved is not None:
+            moved_from = seen.moved.path
+            content = as_it_was_said(content, seen.moved, self._ledger.versions)
+        record = self._ledger.write(Edit(action.path, content, action.seen, action.clock, moved_from))
         self._ledger.note(seen, record.vector)
         return True
-
-    def _as_it_was(self, content: Content, moved: Entry) -> Content:
-        """What was renamed, and is private here out of habit alone, is for others as it was."""
-        if not (content.private and moved.content.private):
-            return content
-        versions = self._ledger.versions(moved.path)
-        said = [each.content.private for each in versions if dict(each.vector) == dict(moved.vector)]
-        return content if all(said) else replace(content, private=False)
 
     def _show(self, action: Show, seen: Observed, verdict: Verdict) -> None:
         entry = self._ledger.shown(seen, self._may_write)
