@@ -45,6 +45,12 @@ NAMED_AT_ONCE = 512
 #: Bytes that are read of what says a drive's format: more than any format's name has.
 FORMAT_BYTES_MAX = 64
 
+#: Bytes that one transaction may add to the disk: some 250 pages. With fewer free, the reserve is given up.
+COMMIT_BYTES = MIB
+#: Bytes that are set aside for the index, or this part of a small disk: enough to say what of history yields.
+RESERVE_BYTES_MAX = 8 * MIB
+RESERVE_PART = 64
+
 # --- blocks --------------------------------------------------------------------------------------
 #: Bytes of the largest block that any drive's chunking may choose; a frame carries at least one.
 BLOCK_BYTES_MAX = MIB
@@ -195,8 +201,17 @@ DISCOVERY_STOP_SECONDS = 1.0
 PLAN_PATHS_MAX = 512
 #: Bytes of content in one such run of paths; a larger file is a run of its own.
 PLAN_BYTES_MAX = 32 * MIB
-#: Bytes of a drive's disk that contents leave free: its index must be able to say that a file does not fit.
+#: Bytes of a drive's disk, or this part of a small one, that contents leave free: its index must be able to
+#: say that a file does not fit.
 DISK_RESERVE_BYTES = 16 * MIB
+DISK_RESERVE_PART = 32
+#: Free bytes of a drive's disk, and part of that disk, below which history yields to the folder.
+LOW_BYTES_MAX = 1024 * MIB
+LOW_PART = 20
+#: Files of history that go in one transaction: a commit each would take minutes for small ones.
+YIELDED_AT_ONCE = 64
+#: Seconds between two looks at the room on a drive's disk.
+ROOM_SECONDS = 5.0
 #: Bytes asked for and not yet received from one peer: a gigabit link at 100 ms.
 IN_FLIGHT_BYTES_MAX = 16 * MIB
 #: Seconds until a path with a problem is tried again, at first and at most.

@@ -101,6 +101,33 @@ class Packs:
         self._number, self._end = number, end
         self._cut()
 
+    def pass_over(self, number: int) -> None:
+        """Let a pack grow no more."""
+        if number == self._number:
+            self.append_to(number + 1, 0)
+
+    def files(self) -> list[tuple[int, int, int]]:
+        """(number, when it was last written in ns, bytes) of each pack."""
+        found = []
+        for number in self.numbers():
+            with suppress(FileNotFoundError):
+                stat = self.path(number).stat()
+                found.append((number, stat.st_mtime_ns, stat.st_size))
+        return found
+
+    def remove(self, number: int) -> int:
+        """Remove a pack; the bytes that it had. Raises NotWritable."""
+        with self._open_lock:
+            self._open_packs.pop(number, None)
+        try:
+            size = self.path(number).stat().st_size
+            self.path(number).unlink()
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise self._write_error(error) from error
+        return size
+
     def append(self, entries: Sequence[tuple[bytes, int, Form, bytes]]) -> list[Place]:
         """Write (block, length, form, stored bytes) in one go, in a new pack if they do not fit this one.
 

@@ -30,6 +30,7 @@ _BORROWED = "SELECT entry, offset, length FROM borrowed WHERE block = ? LIMIT ?"
 _HELD = """WITH asked (block) AS (VALUES {}) SELECT block FROM asked
     WHERE EXISTS (SELECT 1 FROM packed WHERE packed.block = asked.block)
     OR EXISTS (SELECT 1 FROM borrowed WHERE borrowed.block = asked.block"""
+_HOLDERS = "SELECT block, entry FROM borrowed WHERE block IN ({})"
 _BORROWED_LENGTHS = "SELECT block, max(length) FROM borrowed WHERE block IN ({}) GROUP BY block"
 _LAST_IN_PACK = """SELECT pack, offset, stored, length, form FROM packed
     WHERE pack = ? ORDER BY offset DESC LIMIT 1"""
@@ -155,6 +156,40 @@ class Store:
     def unborrow(self, connection: Connection, entry: int) -> None:
         """Read nothing more from this entry's file; within the caller's transaction."""
         connection.execute("DELETE FROM borrowed WHERE entry = ?", (entry,))
+
+    def packs(self) -> list[tuple[int, int, int]]:
+        """(number, when it was last written in ns, bytes) of each pack file."""
+        return self._packs.files()
+
+    def only_in_history(self, blocks: Iterable[bytes]) -> tuple[set[int], set[int]]:
+        """What holds blocks that no file of the folder has: numbers of the archive, and of packs."""
+        archived: dict[bytes, set[int]] = {}
+        asked = set(blocks)
+        with self._database.read() as connection:
+            for block, entry in _select(connection, _HOLDERS, asked, "?"):
+                archived.setdefault(block, set()).add(-entry)
+            packed = {block: pack for block, pack, *_ in _select(connection, _PACKED, asked, "?")}
+        here = {block for block, numbers in archived.items() if min(numbers) < 0}  # borrowed from the folder
+        return (
+            {number for block, numbers in archived.items() if block not in here for number in numbers},
+            {pack for block, pack in packed.items() if block not in here},
+        )
+
+    def close_pack(self, number: int) -> bool:
+        """Add nothing more to a pack; False where the index does not name yet what was added last."""
+        with self._lock:
+            if any(place.pack == number for place in self._unindexed.values()):
+                return False
+            self._packs.pass_over(number)
+        return True
+
+    def forget_pack(self, connection: Connection, number: int) -> None:
+        """Read nothing more from a closed pack; within the caller's transaction."""
+        connection.execute("DELETE FROM packed WHERE pack = ?", (number,))
+
+    def remove_pack(self, number: int) -> int:
+        """Remove the file of a pack that is forgotten; the bytes that it had. Raises NotWritable."""
+        return self._packs.remove(number)
 
     def problems(self) -> list[Problem]:
         """The damaged packs found since the store was opened, one problem a pack file."""

@@ -19,6 +19,7 @@ from p2pdrive.engine.named import sort
 from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.room import keep_room
 from p2pdrive.engine.scan import Scan
 from p2pdrive.engine.secrets import leaked
 from p2pdrive.engine.unfit import forget_unfit
@@ -90,6 +91,7 @@ class Drive:
             nursery.start_soon(self._look_again)
             nursery.start_soon(self.waiting.run)
             nursery.start_soon(self._try_again)
+            nursery.start_soon(keep_room, self.replica, self.problems, self.materialiser.wake)
             self.materialiser.wake()
 
     # --- what the node tells us

@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 import trio
 
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.room import make_room_for_index
 from p2pdrive.engine.serve import serve
-from p2pdrive.errors import LinkClosed, RecordRefused
+from p2pdrive.errors import DiskFull, LinkClosed, RecordRefused
 from p2pdrive.history.log import Frontier, Ingested
 from p2pdrive.history.membership import Member
-from p2pdrive.limits import BATCH_RECORDS_MAX, FRONTIER_ACTORS_MAX
+from p2pdrive.limits import BATCH_RECORDS_MAX, FRONTIER_ACTORS_MAX, ROOM_SECONDS
 from p2pdrive.model.batch import Batch
 from p2pdrive.net.link import Link
 from p2pdrive.wire.messages import Announce, Batches, Message, Pull
@@ -186,6 +187,10 @@ class Exchange:
                     continue
                 except RecordRefused as refusal:
                     peer.link.close(str(refusal))
+                except DiskFull:  # the log of others waits for room, and the drive goes on
+                    await self._replica.services.offload(make_room_for_index, self._replica)
+                    await trio.sleep(ROOM_SECONDS)
+                    self._to_pull.set()
                 except (
                     AssertionError
                 ) as bug:  # met by what one peer said: the drive goes on without that peer

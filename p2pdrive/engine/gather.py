@@ -10,10 +10,11 @@ from blake3 import blake3
 
 from p2pdrive.blocks.sparse import written_ranges
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.room import make_room, reserved_bytes
 from p2pdrive.engine.show import temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import DiskFull, WorldError
-from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES, DISK_RESERVE_BYTES
+from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES
 from p2pdrive.model.manifest import Manifest
 
 CONTRADICTS = (
@@ -69,7 +70,8 @@ class Gathering:
         ``promised`` are the bytes of disk that other gatherings still need; what does not fit beside them
         fails. Returns (block, length in bytes as the wants say) of what is to be fetched, each block once.
         """
-        room = self._replica.files.free_bytes() - DISK_RESERVE_BYTES - promised
+        reserved = reserved_bytes(self._replica) + promised
+        room = self._replica.files.free_bytes() - reserved
         for number, want in enumerate(self.wants):
             if not want.is_sound:
                 self._contradicts(number)
@@ -81,6 +83,8 @@ class Gathering:
                 continue
             lacking = [each for each in self._written(want) if each[0] not in present]
             needed = sum(length for _, length, _ in lacking)
+            if needed > room - self.claimed and make_room(self._replica, reserved + self.claimed + needed):
+                room = self._replica.files.free_bytes() - reserved
             if needed > room - self.claimed:
                 self._has_no_room(number, f"it needs {needed:,} bytes on this disk, which is full")
                 continue

@@ -15,10 +15,12 @@ from p2pdrive.engine.moved import with_sources
 from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.recover import take_up_edits
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.room import make_room_for_index
 from p2pdrive.engine.settle import Settler
-from p2pdrive.engine.show import Shower, needs_bytes
+from p2pdrive.engine.show import Shower, Shown, needs_bytes
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.engine.waiting import Waiting
+from p2pdrive.errors import DiskFull
 from p2pdrive.folder.files import Displaced, FileKind, Stat
 from p2pdrive.folder.safe_write import IN_USE
 from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
@@ -112,13 +114,32 @@ class Materialiser:
                 free = self.leave_alone(changed)
                 if not free:
                     break
-                settled = await self._offload(self._settler.settle, free, trio.current_time(), live)
+                settled = await self._settled(free, live)
             self._note(settled)
             if not all(self._problems.waits(_owner(task)) for task in settled.tasks):
                 self.wake()
             published += settled.published
             changed = settled.left
         return published
+
+    async def _settled(self, named: Sequence[str], live: bool = False) -> Settled:
+        """Settle paths in one transaction; on a disk that stays full they have a problem."""
+        try:
+            return await self._offload(self._settler.settle, named, trio.current_time(), live)
+        except DiskFull:
+            await self._offload(make_room_for_index, self._replica)
+        try:
+            return await self._offload(self._settler.settle, named, trio.current_time(), live)
+        except DiskFull as full:
+            return Settled(problems=[Problem(path, str(full)) for path in named])
+
+    async def _shown(self, tasks: Sequence[Task]) -> Shown:
+        """The same of what is to be shown. What was shown and could not be noted is known by ``arriving``."""
+        try:
+            return await self._offload(self._shower.show, tasks)
+        except DiskFull as full:
+            await self._offload(make_room_for_index, self._replica)
+            return Shown(problems=[Problem(task.path, str(full)) for task in tasks])
 
     async def _show_all(self, nursery: trio.Nursery) -> None:
         """One pass over what is unshown. Removals come last, and not while more of the log is on its way: the
@@ -143,8 +164,7 @@ class Materialiser:
         await self._slots.acquire()
         self._slots.release()  # only to wait until it makes sense to decide
         async with self._one_at_a_time:
-            free = [path for path in run if path not in self._showing]
-            settled = await self._offload(self._settler.settle, free, trio.current_time())
+            settled = await self._settled([path for path in run if path not in self._showing])
             tasks = await self._offload(with_sources, self._replica, settled.tasks)
             removals = [task.path for task in tasks if not task.content.live and not removing]
             tasks = [task for task in tasks if task.content.live or removing]
@@ -172,7 +192,7 @@ class Materialiser:
             owners = {task.path: _owner(task) for task in tasks}
             self._report((Problem(owners[path], why) for path, why in failed.items()), Kind.SHOWN)
             ready = [task for task in tasks if task.path not in failed]
-            shown = await self._offload(self._shower.show, ready)
+            shown = await self._shown(ready)
         finally:
             self._showing.difference_update(_claims(tasks))
             self._slots.release()

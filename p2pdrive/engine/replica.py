@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import Lock
 
 from blake3 import blake3
 
@@ -12,8 +13,9 @@ from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.state import State
-from p2pdrive.errors import BlockMissing, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
+from p2pdrive.errors import BlockMissing, DiskFull, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
 from p2pdrive.folder import defaults
+from p2pdrive.folder.files import Files
 from p2pdrive.folder.homes import Homes
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
@@ -47,12 +49,13 @@ class Replica:
         """
         self.root = root
         self.services = services
+        self.yielding = Lock()  # held while history makes room
         check_format(root)
         state = Path(root, STATE_DIRECTORY)
         with ExitStack() as opened:
             self.files = services.open_files(root)
             opened.callback(self.files.close)
-            self.database = Database(str(state / "index.db"))
+            self.database = _open_index(str(state / "index.db"), self.files)
             opened.callback(self.database.close)
             self._state = State(root)
             self.genesis = _genesis(self.database)
@@ -327,6 +330,18 @@ def _mounts(found: bytes | int | None) -> frozenset[str]:
 def _homes(found: bytes | int | None) -> frozenset[str]:
     """As they are stored, each behind a slash: the root may be one."""
     return frozenset(home.removeprefix("/") for home in _mounts(found))
+
+
+def _open_index(path: str, files: Files) -> Database:
+    """On a disk so full that the index cannot even be opened, the oldest of history goes first."""
+    while True:
+        try:
+            return Database(path)
+        except DiskFull:
+            archived = files.archive.numbers()
+            if not archived:
+                raise
+            files.archive.discard(archived[0])
 
 
 def _genesis(database: Database) -> Genesis:

@@ -34,11 +34,13 @@ class Retired(NamedTuple):
 
 class Kept(NamedTuple):
     """A displaced file that may be put away. ``archived`` is its content if the file itself is kept, None if
-    it is not needed any more. ``entry`` is the one whose version it was."""
+    it is not needed any more, and ``packed`` its content if packs have it then. ``entry`` is the one whose
+    version it was."""
 
     name: str
     archived: Manifest | None
     entry: Entry | None = None
+    packed: Manifest | None = None
 
 
 def retire(replica: Replica, displaced: Sequence[Retired], changes: Sequence[Change]) -> list[Kept]:
@@ -55,17 +57,18 @@ def retire(replica: Replica, displaced: Sequence[Retired], changes: Sequence[Cha
             replica, [each.entry.id for each in displaced if each.entry], _blocks_of(manifests, changes)
         )
         found = [_kept(keeping, manifests, each, shown) for each in displaced]
+    kept = [each for each in found if each is not None]
     try:
         replica.store.flush()
     except DiskFull:
-        return []  # they stay displaced; the next start finds a place for them
-    return [kept for kept in found if kept is not None]
+        return [each._replace(archived=each.packed) if each.packed is not None else each for each in kept]
+    return kept
 
 
 def note_archived(replica: Replica, log: Log, kept: Iterable[Kept]) -> None:
     """Name what is archived, within the caller's transaction."""
     now = replica.services.now_ns()
-    for name, manifest, _ in kept:
+    for name, manifest, *_ in kept:
         if manifest is not None:
             number = number_of(name)
             archived = Archived(log.connection)
@@ -77,7 +80,7 @@ def note_archived(replica: Replica, log: Log, kept: Iterable[Kept]) -> None:
 
 def put_away(replica: Replica, kept: Iterable[Kept]) -> None:
     """Let go of displaced files that the index says are kept."""
-    for name, manifest, _ in kept:
+    for name, manifest, *_ in kept:
         if manifest is None:
             replica.files.discard(name)
         else:
@@ -128,7 +131,7 @@ class _Keeping:
         if lacking <= max(PACKED_VERSION_BYTES_MAX, manifest.size // PACKED_VERSION_PART_MAX):
             with suppress(DiskFull):
                 self._pack(kept.name, wanted)
-                kept = kept._replace(archived=None)
+                kept = kept._replace(archived=None, packed=manifest if wanted else None)
         self._staying |= blocks
         return kept
 

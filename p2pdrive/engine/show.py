@@ -17,6 +17,7 @@ from p2pdrive.engine.note import Change, as_on_disk, note
 from p2pdrive.engine.parents import as_parent, to_close
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
+from p2pdrive.engine.room import write_with_room
 from p2pdrive.engine.same import checked_at, tells_edits, untouched
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import (
@@ -30,6 +31,7 @@ from p2pdrive.errors import (
     WorldError,
 )
 from p2pdrive.folder.files import FileKind, Stat
+from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
 from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX, RUNS_AT_ONCE
@@ -101,12 +103,15 @@ class Shower:
         unsure = self._make_durable(run)
         run.kept = retire(self._replica, run.retired, run.changes)
         run.leave_out(unsure)
-        with self._replica.writing() as log:
+
+        def noted(log: Log) -> None:
             note(self._replica, log, run.changes, looked)
             note_archived(self._replica, log, run.kept)
             Arriving(log.connection).drop([*run.shown.done, *run.to_make])
             log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
             log.entries.mark_unshown((path, 0) for path in run.shown.check)
+
+        write_with_room(self._replica, noted)
         now = self._replica.services.now_ns()
         for path, stat in ((change.path, change.stat) for change in run.changes):
             if stat is None or stat.kind is not FileKind.FILE:

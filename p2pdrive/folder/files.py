@@ -229,6 +229,9 @@ class Files(Protocol):
     def free_bytes(self) -> int:
         """Bytes that may still be written in the root's file system."""
 
+    def disk_bytes(self) -> int:
+        """Bytes of the root's file system, free or not."""
+
     # --- the temporary area ----------------------------------------------------------------------
     def open_temporary(self, name: str, size: int) -> WriteHandle:
         """Open a temporary of ``size`` bytes, keeping what an earlier run wrote to it.

@@ -133,6 +133,11 @@ class LocalFiles:
             found = os.fstatvfs(self._root)
         return found.f_bavail * found.f_frsize
 
+    def disk_bytes(self) -> int:
+        """See ``Files``."""
+        with _Guard(self, "", Unreadable):
+            return (found := os.fstatvfs(self._root)).f_blocks * found.f_frsize
+
     # --- the temporary area ----------------------------------------------------------------------
     def open_temporary(self, name: str, size: int) -> LocalWriteHandle:
         """See ``Files``."""

@@ -4,10 +4,15 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from p2pdrive.errors import DiskFull, FormatTooNew, IndexCorrupt, NotWritable, Unreadable, WorldError
+from p2pdrive.index.reserve import Reserve
 from p2pdrive.index.schema import MIGRATIONS
 from p2pdrive.limits import READER_CACHE_KIB, READERS_IDLE_MAX, WRITER_CACHE_KIB
+
+#: Bytes of the shared memory that SQLite makes beside the file: without them it says "I/O error".
+SHARED_BYTES = 32 * 1024
 
 
 class Database:
@@ -24,6 +29,8 @@ class Database:
         self._readers: list[sqlite3.Connection] = []  # idle ones
         self._depth = 0
         self._closed = False
+        self.reserve = Reserve(Path(path).with_name("reserve"))
+        self.reserve.release_if_short()
         with self._translated(), ExitStack() as opened:
             self._writer = self._connect(opened, WRITER_CACHE_KIB)
             self._migrate()
@@ -38,6 +45,8 @@ class Database:
         with self._write_lock, self._translated():
             if self._closed:
                 raise Unreadable(f"{self.path} was closed.")
+            if not self._depth:
+                self.reserve.release_if_short()
             self._writer.execute(f"SAVEPOINT level{self._depth}" if self._depth else "BEGIN IMMEDIATE")
             self._depth += 1
             try:
@@ -135,6 +144,8 @@ class Database:
             return DiskFull(f"No space left on the disk of {self.path}. Free some space.")
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY):
             return NotWritable(f"{self.path} cannot be opened for writing: {error}.")
+        if primary == sqlite3.SQLITE_IOERR and self.reserve.free_bytes() < SHARED_BYTES:
+            return DiskFull(f"No space left on the disk of {self.path}. Free some space.")
         if primary == sqlite3.SQLITE_IOERR:
             return Unreadable(f"{self.path} cannot be read or written: {error}. Check the disk.")
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):

@@ -115,6 +115,10 @@ class SimulatedFiles:
         self._opened.step("free_bytes", "")
         return max(self._volume.capacity - self._volume.used, 0)
 
+    def disk_bytes(self) -> int:
+        """See ``Files``."""
+        return self._volume.capacity
+
     # --- the temporary area ----------------------------------------------------------------------
     def open_temporary(self, name: str, size: int) -> SimulatedWriteHandle:
         """See ``Files``."""

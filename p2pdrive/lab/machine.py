@@ -357,6 +357,7 @@ class Machine:
         self.packs.full = True
         self._limit_index()
         self.world.oracle.hampered(self.name, "")
+        self.world.oracle.seen.cramped.add(self.name)
 
     def make_room(self) -> None:
         """There is room again."""

@@ -16,6 +16,7 @@ class Seen:
         self.taken: dict[str, str] = {}  # path → why a fault may have taken what was there
         self.hampers: dict[tuple[str, str], int] = {}  # (machine, path) → since when, in ns
         self.rotten: set[str] = set()  # machines with a damaged pack or file
+        self.cramped: set[str] = set()  # machines whose disk was full: history may have yielded there
         self.guests: dict[bytes, str] = {}  # devices of hostile members that may write
         self.leaks: list[str] = []
 

@@ -55,7 +55,16 @@ async def unharmed(world: World, anna: Machine, berta: Machine, **more: str) -> 
     assert outside_of(world) == {"secret.txt": "not ours"}
     assert {path.name for path in world.directory.iterdir()} == {"anna", "berta", "outside"}
     state = {path.name for path in (anna.root / ".p2pdrive").iterdir()}
-    assert state <= {"index.db", "index.db-wal", "index.db-shm", "packs", "tmp", "archive", "FORMAT"}
+    assert state <= {
+        "index.db",
+        "index.db-wal",
+        "index.db-shm",
+        "packs",
+        "tmp",
+        "archive",
+        "reserve",
+        "FORMAT",
+    }
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ class NoLostUpdate(Checker):
             return
         read = self._readable(world, missing)
         for story in missing:
-            if root_of(story.data) not in read and not self._may_have_rotted(world, story):
+            if root_of(story.data) not in read and not self._may_be_gone(world, story):
                 self.fail(f"{_name(story)} is nowhere any more, though nobody replaced it")
             if story.stands and root_of(story.data) in read:
                 self.fail(f"{_name(story)} is only in the history, though nobody replaced it")
@@ -39,9 +39,9 @@ class NoLostUpdate(Checker):
             found.update(readable(machine, contents))
         return found
 
-    def _may_have_rotted(self, world: Any, story: Story) -> bool:
-        """Where a pack is damaged, what only it held is gone."""
-        return bool(world.oracle.seen.rotten) and not story.stands
+    def _may_be_gone(self, world: Any, story: Story) -> bool:
+        """Where a pack is damaged, or a disk was full, what only history held may be gone."""
+        return bool(world.oracle.seen.rotten or world.oracle.seen.cramped) and not story.stands
 
 
 class NoOverwrittenUnscannedEdit(Checker):
@@ -173,7 +173,7 @@ class BlocksPresent(Checker):
     number: ClassVar[int] = 10
 
     def _after(self, world: Any) -> None:
-        if world.oracle.seen.rotten:
+        if world.oracle.seen.rotten or world.oracle.seen.cramped:
             return
         needed: dict[bytes, tuple[str, Content]] = {}
         for machine in world.machines:
