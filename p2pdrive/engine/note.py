@@ -1,15 +1,17 @@
 """Letting the index say what the folder shows, after it was changed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import checked_at
+from p2pdrive.errors import Changed, WorldError
 from p2pdrive.folder.files import Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.index.manifests import Manifests
+from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.model.vector import Vector
 
@@ -69,6 +71,17 @@ def as_on_disk(content: Content, stat: Stat) -> Content:
     if content.metadata == metadata:
         return content
     return replace(content, executable=metadata[0], private=private, mtime_ns=stat.mtime_ns)
+
+
+def unsynced(
+    change: Change, contents: Mapping[str, WorldError], names: Mapping[str, WorldError]
+) -> WorldError | None:
+    """Why a change may not be durable. What is not there any more went with its directory, durably."""
+    there = names.get(paths.parent(change.path))
+    left = names.get(paths.parent(change.moved_from)) if change.moved_from else None
+    if change.stat is None:
+        there, left = None, there
+    return contents.get(change.path) or there or (None if isinstance(left, Changed) else left)
 
 
 def _forget(replica: Replica, log: Log, path: str) -> None:

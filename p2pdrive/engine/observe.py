@@ -13,7 +13,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import alike, describes, unchanged, untouched
 from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
 from p2pdrive.engine.unfit import unfit
-from p2pdrive.errors import Changed, NotAtRest, Unreadable
+from p2pdrive.errors import Changed, DiskFull, NotAtRest, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
 from p2pdrive.folder.scan import OTHER
 from p2pdrive.history.log import Log
@@ -114,6 +114,13 @@ class Observer:
         if seen.content.kind is Kind.DIRECTORY and (seen.content.private or known):
             self.directories.add(path)  # its permissions, which are not its parent's
         return seen
+
+    def keep_owned(self) -> None:
+        """Put into packs what they are to keep; on a full disk the folder goes before its history."""
+        if self.owned:
+            with suppress(DiskFull):
+                self._replica.store.add(self.owned)
+                self._replica.store.flush()
 
     def _look(self, path: str, entry: Entry | None) -> Observed:
         stat = self._stat(path)

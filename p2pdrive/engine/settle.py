@@ -15,7 +15,7 @@ from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.secrets import refused_arrival
 from p2pdrive.engine.tasks import Settled, Task
-from p2pdrive.errors import Changed, DiskFull, NotAtRest, RootMissing, Unreadable, WorldError
+from p2pdrive.errors import Changed, NotAtRest, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind
 from p2pdrive.folder.homes import directories_of
 from p2pdrive.history.authoring import Edit
@@ -55,16 +55,12 @@ class Settler:
     def settle(self, named: Sequence[str], now: float, live: bool = False) -> Settled:
         """Settle some hundred paths, in one transaction, at ``now`` of the clock of ``patience``. Raises
         RootMissing, IndexCorrupt, DiskFull.
-
         ``live``: persons were seen to change them just now; else a change is as old as the file says.
         """
         settled = Settled()
         observer = Observer(self._replica, self._patience, now)
         observed = self._observe(named, observer, settled)
-        if observer.owned:
-            with suppress(DiskFull):  # history yields to the folder
-                self._replica.store.add(observer.owned)
-                self._replica.store.flush()
+        observer.keep_owned()
         observed = self._make_durable(observed, observer, settled)
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from blake3 import blake3
 
 from p2pdrive.engine.litter import clear_litter
-from p2pdrive.engine.note import Change, as_on_disk, note
+from p2pdrive.engine.note import Change, as_on_disk, note, unsynced
 from p2pdrive.engine.parents import as_parent, to_close
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
@@ -137,7 +137,7 @@ class Shower:
         contents, names = self._files.sync_files(run.altered), self._files.sync_directories(run.directories)
         if not contents and not names:
             return {}
-        found = {change.path: why for change in run.changes if (why := _unsynced(change, contents, names))}
+        found = {change.path: why for change in run.changes if (why := unsynced(change, contents, names))}
         moved = {path for path, why in found.items() if isinstance(why, Changed | Unreadable)}
         if moved:
             try:
@@ -415,17 +415,6 @@ class _Run:
         left = path if change.stat is None else change.moved_from
         if left and copied(left) is not None:
             self.shown.check.append(left)  # it may have hidden a copy
-
-
-def _unsynced(
-    change: Change, contents: Mapping[str, WorldError], names: Mapping[str, WorldError]
-) -> WorldError | None:
-    """Why a change may not be durable. What is not there any more went with its directory, durably."""
-    there = names.get(paths.parent(change.path))
-    left = names.get(paths.parent(change.moved_from)) if change.moved_from else None
-    if change.stat is None:
-        there, left = None, there
-    return contents.get(change.path) or there or (None if isinstance(left, Changed) else left)
 
 
 def _order(task: Task) -> tuple[int, bytes]:

@@ -130,8 +130,7 @@ class LocalFiles:
     def free_bytes(self) -> int:
         """See ``Files``."""
         with _Guard(self, "", Unreadable):
-            found = os.fstatvfs(self._root)
-        return found.f_bavail * found.f_frsize
+            return (found := os.fstatvfs(self._root)).f_bavail * found.f_frsize
 
     def disk_bytes(self) -> int:
         """See ``Files``."""
