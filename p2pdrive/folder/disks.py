@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from p2pdrive.folder.ignore import SIBLING_PREFIX
 from p2pdrive.folder.mountinfo import mounts
+from p2pdrive.limits import NAME_BYTES_MAX
 
 #: How the names begin by which a disk is asked: in the temporary area, and on one mounted inside of a drive.
 ASKED = "own.asked."
@@ -36,7 +37,8 @@ class Disk:
     ``leases``: a lease tells whether a program has a file open for writing; NFSv4 and SMB may refuse every
     one. ``executable``: a file is executable for its owner where it was made so; ``modes``: all permissions
     are kept. ``links``: it holds symlinks. ``exact``: names that differ in case or Unicode form alone are two
-    names. ``characters`` are in no name on it, ``ends`` at the end of none.
+    names. ``characters`` are in no name on it, ``ends`` at the end of none; its ``longest`` name has so many
+    bytes (143 on eCryptfs).
     """
 
     leases: bool = True
@@ -46,15 +48,19 @@ class Disk:
     exact: bool = True
     characters: str = ""
     ends: str = ""
+    longest: int = NAME_BYTES_MAX
 
     @property
     def odd(self) -> bool:
         """Whether there is anything that a drive can have and this disk cannot hold."""
-        return not (self.exact and self.links) or bool(self.characters or self.ends)
+        short = self.longest < NAME_BYTES_MAX
+        return not (self.exact and self.links) or short or bool(self.characters or self.ends)
 
     def refusal(self, path: str) -> str | None:
         """Why no file can have this path on the disk, in words; None where one can, as far as is known."""
         for name in path.split("/"):
+            if self.longest < NAME_BYTES_MAX and len(name.encode()) > self.longest:
+                return f"{name!r} cannot be on this disk, whose names have at most {self.longest} bytes"
             for letter in self.characters:
                 if letter in name:
                     said = f"'{letter}'" if letter.isprintable() else "a control character"
@@ -72,6 +78,14 @@ _known: dict[int, Disk] = {}
 def disk_of(device: int) -> Disk:
     """What is known of the disk that has this device number."""
     return _known.get(device, _KEEPS_ALL)
+
+
+def longest_name(directory: int) -> int:
+    """Bytes of the longest name in the open directory that a drive can have, as far as the disk says."""
+    try:
+        return min(NAME_BYTES_MAX, os.fpathconf(directory, "PC_NAME_MAX"))
+    except OSError:
+        return NAME_BYTES_MAX
 
 
 def ask(directory: int, prefix: str) -> Disk:
@@ -114,6 +128,7 @@ def _ask(directory: int, prefix: str, device: int) -> Disk:
         exact=_is_exact(directory, name),
         characters=characters,
         ends=ends,
+        longest=longest_name(directory),
     )
 
 

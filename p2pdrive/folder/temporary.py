@@ -11,7 +11,7 @@ from contextlib import suppress
 from itertools import count
 
 from p2pdrive.folder.attributes import close_to_others, mode_for, umask
-from p2pdrive.folder.disks import disk_of
+from p2pdrive.folder.disks import disk_of, longest_name
 from p2pdrive.folder.files import Displaced, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.place import Place, look, stat_of
@@ -122,14 +122,14 @@ class TemporaryArea:
 
     def spare(self, path: str) -> Place:
         """A free place for what is about to be displaced from ``path``."""
-        return Place(self.fd, displaced_name(next(self._next), path))
+        return Place(self.fd, displaced_name(next(self._next), path, longest_name(self.fd)))
 
 
-def displaced_name(number: int, path: str) -> str:
-    """The name of what is displaced from ``path``."""
+def displaced_name(number: int, path: str, longest: int = NAME_BYTES_MAX) -> str:
+    """The name of what is displaced from ``path``, of at most ``longest`` bytes."""
     name = f"{DISPLACED}{number:x}"
     noted = f"{name}.{path.replace('%', '%25').replace('/', '%2F')}"
-    return noted if len(noted.encode()) <= NAME_BYTES_MAX else name
+    return noted if len(noted.encode()) <= longest else name
 
 
 def number_of(name: str) -> int:

@@ -12,7 +12,8 @@ from p2pdrive.lab.inodes import Directory, File, Inode, Link, Other, in_range, o
 from p2pdrive.lab.volume import Volume
 from p2pdrive.model.paths import STATE_DIRECTORY
 
-#: ("file", bytes, executable, mtime_ns), ("link", target), ("directory",) or ("other",).
+#: ("file", bytes, executable, mtime_ns), ("link", target), ("directory",) or ("other",). Where the disk does
+#: not keep it, executable is None.
 Shown = tuple[object, ...]
 _OWN = f"{STATE_DIRECTORY}/"
 
@@ -249,7 +250,7 @@ class Acts:
 def _shown(inode: Inode) -> Shown:
     match inode:
         case File():
-            return ("file", inode.content(), inode.executable, inode.mtime_ns)
+            return ("file", inode.content(), None if inode.modeless else inode.executable, inode.mtime_ns)
         case Link():
             return ("link", inode.target)
         case Directory():

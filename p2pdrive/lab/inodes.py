@@ -21,9 +21,10 @@ Entry = tuple[str, "Inode"]
 
 class Inode:
     """What a name leads to. ``links`` counts the names; ``opens`` those who have it open; ``denied`` is what
-    we may not do with it; nobody but its owner may do anything with what is ``private``."""
+    we may not do with it; nobody but its owner may do anything with what is ``private``. What is ``modeless``
+    is on a disk that does not keep that, nor whether it is executable."""
 
-    __slots__ = ("ctime_ns", "denied", "known", "links", "mtime_ns", "number", "opens", "private")
+    __slots__ = ("ctime_ns", "denied", "known", "links", "modeless", "mtime_ns", "number", "opens", "private")
 
     kind = FileKind.OTHER
 
@@ -35,6 +36,7 @@ class Inode:
         self.opens = 0
         self.denied = MAY_ALL
         self.private = False
+        self.modeless = False
         self.known: Stat | None = None  # the last Stat, until something changes
 
     def stat(self) -> Stat:
@@ -145,9 +147,8 @@ class File(Inode):
 
     def _stat(self) -> Stat:
         size, mtime_ns = len(self.data), self.mtime_ns
-        return Stat(
-            FileKind.FILE, size, mtime_ns, self.ctime_ns, self.number, self.executable, None, self.private
-        )
+        modes = (None, None, None) if self.modeless else (self.executable, None, self.private)
+        return Stat(FileKind.FILE, size, mtime_ns, self.ctime_ns, self.number, *modes)
 
 
 class Directory(Inode):
@@ -176,7 +177,8 @@ class Directory(Inode):
 
     def _stat(self) -> Stat:
         times = (self.mtime_ns, self.ctime_ns)
-        return Stat(FileKind.DIRECTORY, _DIRECTORY_BYTES, *times, self.number, False, None, self.private)
+        private = None if self.modeless else self.private
+        return Stat(FileKind.DIRECTORY, _DIRECTORY_BYTES, *times, self.number, False, None, private)
 
 
 class Link(Inode):

@@ -21,6 +21,7 @@ from p2pdrive.lab.disk import Disk, Killed
 from p2pdrive.lab.evidence import unrecorded_files
 from p2pdrive.lab.files import SimulatedFiles
 from p2pdrive.lab.network import SimulatedStream
+from p2pdrive.lab.oddities import Oddity, mount_again
 from p2pdrive.lab.packs import PackDurability
 from p2pdrive.lab.process import Process
 from p2pdrive.limits import WATCH_GATHER_SECONDS, WATCH_ROOT_SECONDS
@@ -86,7 +87,15 @@ class Machine:
     """A device with one folder. ``state`` is the real directory that holds the drive's ``.p2pdrive``."""
 
     def __init__(
-        self, world: "World", name: str, number: int, role: str, *, grain_ns: int, folds_case: bool
+        self,
+        world: "World",
+        name: str,
+        number: int,
+        role: str,
+        *,
+        grain_ns: int,
+        folds_case: bool,
+        oddity: Oddity,
     ) -> None:
         self.world = world
         self.name = name
@@ -95,9 +104,15 @@ class Machine:
         self.address = f"192.0.2.{number + 1}:4100"
         self.random = world.random_for(f"machine {name}")
         self.identity = Identity(self.random.randbytes(32))
+        self.oddity = oddity
         self.disk = Disk(
-            world.random_for(f"disk {name}"), self.now_ns, grain_ns=grain_ns, folds_case=folds_case
+            world.random_for(f"disk {name}"),
+            self.now_ns,
+            grain_ns=max(grain_ns, oddity.grain_ns),
+            folds_case=folds_case,
+            stored_ns=oddity.stored_ns,
         )
+        self.disk.volume.modeless = not oddity.modes
         self.disk.hook = self._hook
         self.disk.on_change = self._notice
         self.disk.on_undone_move = self._undone
@@ -236,6 +251,8 @@ class Machine:
         return process
 
     def _open_files(self, root: str) -> Files:  # noqa: ARG002 - there is one
+        if not (self.oddity.numbers_last or self.disk.held) and self.random.random() < 0.5:
+            mount_again(self.disk.volume, self.random)
         return SimulatedFiles(self.disk)
 
     async def _watch(self, root: str, _outlook: Outlook) -> AsyncGenerator[set[str], None]:

@@ -10,6 +10,7 @@ import trio
 from p2pdrive.lab.checkers import checkers
 from p2pdrive.lab.faults import FAULTS, SUDDEN, Scene
 from p2pdrive.lab.machine import Ambush, Machine
+from p2pdrive.lab.oddities import draw
 from p2pdrive.lab.oracle import Violation
 from p2pdrive.lab.people import ACTIONS, act
 from p2pdrive.lab.person import Person
@@ -74,6 +75,7 @@ class Setting:
     roles: tuple[str, ...]
     grains_ns: tuple[int, ...]
     latency: float
+    oddities: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,7 +111,9 @@ def plan(seed: int, nodes: int, steps: int, faults: Sequence[str] | None = None)
     if nodes > 2 and random.random() < 0.3:
         roles[-1] = "viewer"
     grains = tuple(random.choice((1, 1, 4_000_000, 10_000_000)) for _ in roles)
-    setting = Setting(tuple(roles), grains, random.choice((0.0001, 0.001, 0.02)))
+    disks = Random(f"{seed} disks")
+    oddities = tuple(draw(disks) for _ in roles)
+    setting = Setting(tuple(roles), grains, random.choice((0.0001, 0.001, 0.02)), oddities)
     chosen = {name: weight for name, (_, weight) in FAULTS.items() if faults is None or name in faults}
     # Not everything always: a few kinds of faults at a time show more than a little of each.
     kinds = [name for name in chosen if random.random() < 0.6]
@@ -194,8 +198,11 @@ class _Run:
     def _set_up(self) -> None:
         world, setting = self._world, self._scenario.setting
         world.network.usual.latency = setting.latency
-        for name, role, grain_ns in zip(setting.names, setting.roles, setting.grains_ns, strict=True):
-            world.add_machine(name, role, grain_ns=grain_ns)
+        oddities = setting.oddities or ("",) * len(setting.roles)
+        for name, role, grain_ns, oddity in zip(
+            setting.names, setting.roles, setting.grains_ns, oddities, strict=True
+        ):
+            world.add_machine(name, role, grain_ns=grain_ns, oddity=oddity)
 
     def _take(self, step: Step) -> None:
         machine = self._world.machine(step.machine)

@@ -43,6 +43,7 @@ class Volume:
         self._pending: list[_Change] = []
         self.root = Directory(self._numbers, self.stamp())
         self.root.links = 1
+        self.modeless = False  # whether it keeps no modes
 
     # --- time and numbers
     def stamp(self) -> int:
@@ -298,6 +299,7 @@ class Volume:
                 gone.append(before[1])
             if entry is not None:
                 directory.entries[key] = entry
+                entry[1].modeless = self.modeless
                 entry[1].links += 1
                 if entry[1].links == 1 and isinstance(entry[1], File):
                     self.used += entry[1].charge

@@ -13,6 +13,7 @@ import trio
 from p2pdrive.errors import DiskFull
 from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.network import Network
+from p2pdrive.lab.oddities import ODDITIES
 from p2pdrive.lab.oracle import Oracle, Violation
 from p2pdrive.lab.standstill import differing
 from p2pdrive.lab.trace import Trace
@@ -69,10 +70,24 @@ class World:
         return next(machine for machine in self.machines if machine.name == name)
 
     def add_machine(
-        self, name: str, role: str = "editor", *, grain_ns: int = 1, folds_case: bool = False
+        self,
+        name: str,
+        role: str = "editor",
+        *,
+        grain_ns: int = 1,
+        folds_case: bool = False,
+        oddity: str = "",
     ) -> Machine:
-        """A machine with an empty folder that is no drive yet."""
-        made = Machine(self, name, len(self.machines), role, grain_ns=grain_ns, folds_case=folds_case)
+        """A machine with an empty folder that is no drive yet; ``oddity`` is one of ``ODDITIES``."""
+        made = Machine(
+            self,
+            name,
+            len(self.machines),
+            role,
+            grain_ns=grain_ns,
+            folds_case=folds_case,
+            oddity=ODDITIES[oddity],
+        )
         self.machines.append(made)
         return made
 

@@ -8,6 +8,7 @@ import pytest
 
 from p2pdrive.folder import disks
 from p2pdrive.folder.disks import ASKED, ASKED_INSIDE, Disk, ask, disk_of
+from p2pdrive.folder.exact import ExactFiles
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.mountinfo import Mount, mounts, within_root
@@ -111,6 +112,27 @@ def test_disk_that_is_mounted_inside_is_asked_itself_and_nothing_of_that_is_sync
     paths = [getattr(item, "path", "") for item in walk(files, Ignore())]
     assert paths == ["exfat", "exfat/f", "exfat.img"]
     files.close()
+
+
+def test_disk_of_short_names_refuses_longer_ones_and_takes_what_is_displaced_from_deep_down(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On eCryptfs, whose names have 143 bytes, nothing that lies deep could be changed from elsewhere."""
+    monkeypatch.setattr(os, "fpathconf", lambda _fd, _name: 143)
+    path = "/".join(["directory" * 5] * 4) + "/f"
+    (root / path).parent.mkdir(parents=True)
+    (root / path).write_text("old")
+    files = ExactFiles(root)
+    stat = files.stat(path)
+    assert stat is not None
+    displaced = files.remove(path, stat)
+    assert len(displaced.encode()) <= 143
+    assert files.odd
+    assert "at most 143 bytes" in (files.unfit("d/" + "é" * 72, False) or "")
+    assert files.unfit("d/" + "é" * 71, False) is None
+    monkeypatch.undo()
+    files.close()
+    ExactFiles(root).close()
 
 
 def test_mounts_are_known_by_their_place_in_the_drive(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Wanted:
             return None
         if root_of(shown[1]) != content.root:
             return f"other bytes than its heads say: {shown[1][:40]!r}"
-        if shown[2] != content.executable and not self.copy:
+        if shown[2] not in (None, content.executable) and not self.copy:
             return "another mode than its heads say"
         return None
 
