@@ -62,7 +62,8 @@ def drive_lines(drive: DriveStatus) -> Iterator[str]:
 def state_text(drive: DriveStatus) -> str:
     """The state, what it means, and what to do where something is to be done."""
     if drive.busy and drive.state is DriveState.IN_SYNC:
-        return f"in sync, but for {counted(len(drive.busy), 'file')} that programs are writing to"
+        verb = "is" if len(drive.busy) == 1 else "are"
+        return f"in sync, but for {counted(len(drive.busy), 'file')} that {verb} not at rest"
     match drive.state:
         case DriveState.IN_SYNC if not drive.peers:
             return f"in sync: no other member yet; `p2pdrive share {printable(drive.path)}` prints an invite"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from p2pdrive.blocks.sparse import chunk_sparse
+from p2pdrive.engine.databases import is_database, why_unfinished
 from p2pdrive.engine.note import as_on_disk
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import alike, describes, unchanged, untouched
@@ -77,6 +78,7 @@ class Observer:
         self.owned: Blocks = []
         self.bytes_read = 0
         self.known_directories: set[str] = set()
+        self.databases: set[str] = set()  # beside which something was written
 
     def glance(self, named: Sequence[str], entries: Mapping[str, Entry], log: Log) -> None:
         """Look at many paths at once, so that ``look`` need not for each. Raises RootMissing."""
@@ -133,6 +135,8 @@ class Observer:
             return Observed(path, Content(Kind.SYMLINK, target=stat.target or ""), stat)
         if stat.kind is FileKind.OTHER:
             raise Unreadable(OTHER)
+        if path in self.databases:
+            self._expect_whole(path, stat)
         if entry is not None and unchanged(entry, stat):
             return Observed(path, entry.content, stat)
         if (why := refused_by_name(path, stat)) is not None:
@@ -255,6 +259,19 @@ class Observer:
         """Raise NotAtRest where it is too early to read the file."""
         recorded = earlier.size if earlier.kind is Kind.FILE else None
         seen = Glimpse(stat.size, stat.mtime_ns, self._is_open(stat, handle), recorded)
+        if is_database(handle, stat.size):
+            seen = seen._replace(
+                unfinished=why_unfinished(self._replica.files, path, handle if seen.is_open else None)
+            )
+        self._expect_patience(path, seen)
+
+    def _expect_whole(self, path: str, stat: Stat) -> None:
+        """Raise NotAtRest where something beside a database holds a part of it."""
+        if why := why_unfinished(self._replica.files, path):
+            is_open = self._replica.files.being_written(path)
+            self._expect_patience(path, Glimpse(stat.size, stat.mtime_ns, is_open, stat.size, why))
+
+    def _expect_patience(self, path: str, seen: Glimpse) -> None:
         if self._patience.must_wait(path, seen, self._now):
             raise NotAtRest(f"{path} is being written; it is read once it is at rest.")
 

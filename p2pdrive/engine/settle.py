@@ -4,17 +4,18 @@ Both ways of the data's flow meet here: paths that the folder may have changed, 
 changed. See ``planning/reconcile.py`` for the decisions.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 from p2pdrive.engine.copies import Copies
+from p2pdrive.engine.databases import told_apart
 from p2pdrive.engine.durable import above, not_durable
 from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.moved import as_it_was_said
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.secrets import refused_arrival
-from p2pdrive.engine.tasks import Settled, Task
+from p2pdrive.engine.tasks import Settled, Task, marked
 from p2pdrive.errors import Changed, NotAtRest, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind
 from p2pdrive.folder.homes import directories_of
@@ -85,13 +86,14 @@ class Settler:
                 self._patience.note_read(seen.path, seen.content.size, now)
         decided = {seen.path for seen in observed if seen.content.kind is not Kind.DIRECTORY}
         self._replica.decided(decided.difference(settled.again, (gone.path for gone in settled.gone)))
-        settled.tasks = _marked(settled.tasks, marks)
+        settled.tasks = marked(settled.tasks, marks)
         settled.touched |= ledger.touched
         return settled
 
     def _observe(self, named: Sequence[str], observer: Observer, settled: Settled) -> list[Observed]:
         found: dict[str, Observed] = {}
-        ignored: list[str] = []
+        files, unfinished = self._replica.files, self._patience.is_unfinished
+        named, ignored, observer.databases = told_apart(files, named, unfinished)
         with self._replica.reading() as log:
             entries = log.entries.get_many(named)
             observer.glance(named, entries, log)
@@ -234,17 +236,6 @@ def _without_stale_renames(log: Log, observed: Sequence[Observed], settled: Sett
             stale |= {seen.path, seen.moved.path}
     settled.again += sorted(stale)
     return [seen for seen in observed if seen.path not in stale]
-
-
-def _marked(tasks: list[Task], marks: Mapping[str, int]) -> list[Task]:
-    """The tasks with the marks that they are done with; a path with copies to show is settled once more."""
-    in_conflict = {task.view.of for task in tasks if task.view is not None}
-    return [
-        task._replace(marks=(marks[task.path],))
-        if task.path in marks and task.path not in in_conflict
-        else task
-        for task in tasks
-    ]
 
 
 def _order(seen: Observed) -> tuple[bool, bytes]:

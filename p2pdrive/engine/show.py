@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from blake3 import blake3
 
+from p2pdrive.engine.databases import Databases
 from p2pdrive.engine.litter import clear_litter
 from p2pdrive.engine.note import Change, as_on_disk, note, unsynced
 from p2pdrive.engine.parents import as_parent, to_close
@@ -19,7 +20,7 @@ from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.retire import Kept, Retired, note_archived, put_away, retire
 from p2pdrive.engine.room import write_with_room
 from p2pdrive.engine.same import checked_at, tells_edits, untouched
-from p2pdrive.engine.tasks import Task
+from p2pdrive.engine.tasks import Task, order
 from p2pdrive.errors import (
     Changed,
     DiskFull,
@@ -86,7 +87,7 @@ class Shower:
     def show(self, tasks: Iterable[Task]) -> Shown:
         """Carry out tasks whose bytes are ready. Raises RootMissing, IndexCorrupt."""
         run = _Run(self._replica)
-        ordered = sorted(tasks, key=_order)
+        ordered = sorted(tasks, key=order)
         gathered = {task.path: temporary_name(task) for task in ordered if needs_bytes(task)}
         failed = {task.path for task in ordered if task.path in gathered and not run.finish(task)}
         failed |= self._sync_gathered(
@@ -96,6 +97,7 @@ class Shower:
         if run.arriving:
             with self._replica.writing() as log:
                 Arriving(log.connection).put(run.arriving)
+        run.databases.glance(ordered)
         for task in ordered:
             if task.path not in failed:
                 run.carry_out(task)
@@ -167,6 +169,7 @@ class _Run:
         self._to_close: dict[str, Entry] = {}  # directories that must be before anything is put into them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._known_directories = {""}
+        self.databases = Databases(self._files)
 
     def leave_out(self, unsure: Mapping[str, WorldError]) -> None:
         """What may not be durable is not noted: it is recognised when it is looked at again, as after a kill.
@@ -227,7 +230,9 @@ class _Run:
         if task.content.live:
             self._make_parents(task.path)
         self.directories.add(paths.parent(task.path))  # half of it may be done, and noted, when it fails
+        self.databases.expect_at_rest(task)
         self._perform(self._keep_aside(task))
+        self.retired += (Retired(name, None) for name in self.databases.take_leftovers(task))
         self.marks[task.path] = task.marks
 
     def _attempt(self, task: Task, work: Callable[[], object]) -> bool:
@@ -415,16 +420,6 @@ class _Run:
         left = path if change.stat is None else change.moved_from
         if left and copied(left) is not None:
             self.shown.check.append(left)  # it may have hidden a copy
-
-
-def _order(task: Task) -> tuple[int, bytes]:
-    """Directories, then what is in them; removals last, the inside of a directory before itself."""
-    if not task.content.live:
-        return (3, paths.inside_first(task.path))
-    key = paths.key(task.path)
-    if task.content.kind is Kind.DIRECTORY:
-        return (0, key)
-    return (1 if task.moved_from else 2, key)
 
 
 def _same_bytes(task: Task) -> bool:

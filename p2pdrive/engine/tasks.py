@@ -1,12 +1,14 @@
 """What settling asks of those who change the folder, as values."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from p2pdrive.folder.files import Stat
 from p2pdrive.index.entries import Entry, View
+from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
-from p2pdrive.model.record import Content
+from p2pdrive.model.record import Content, Kind
 from p2pdrive.model.vector import Vector
 from p2pdrive.planning.deletions import Gone
 
@@ -58,3 +60,24 @@ class Settled:
     gone: list[Gone] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     vacant: list[str] = field(default_factory=list)
+
+
+def marked(tasks: list[Task], marks: Mapping[str, int]) -> list[Task]:
+    """The tasks with the marks that they are done with; a path with copies to show is settled once more."""
+    in_conflict = {task.view.of for task in tasks if task.view is not None}
+    return [
+        task._replace(marks=(marks[task.path],))
+        if task.path in marks and task.path not in in_conflict
+        else task
+        for task in tasks
+    ]
+
+
+def order(task: Task) -> tuple[int, bytes]:
+    """Directories, then what is in them; removals last, the inside of a directory before itself."""
+    if not task.content.live:
+        return (3, paths.inside_first(task.path))
+    key = paths.key(task.path)
+    if task.content.kind is Kind.DIRECTORY:
+        return (0, key)
+    return (1 if task.moved_from else 2, key)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import trio
 
+from p2pdrive.engine.databases import main_of, why_unfinished
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Unreadable
 from p2pdrive.limits import OPEN_LOOK_SECONDS_MIN
@@ -32,8 +33,11 @@ class Waiting:
         now = trio.current_time()
         go = list[str]()
         for path in named:
+            main = main_of(path)
             if self.patience.note_named(path, now):
                 self._named.add(path)
+            elif main and self.patience.note_named(main, now):
+                self._named.add(main)  # which is looked at for both
             else:
                 go.append(path)
         if self._named:
@@ -60,7 +64,7 @@ class Waiting:
                 self._moved()
 
     def _over(self, named: Iterable[str]) -> list[str]:
-        """Those that are gone, or closed. Raises RootMissing."""
+        """Those that are gone, or closed and whole. Raises RootMissing."""
         files = self._replica.files
         stats = files.stats(named)
         return [path for path in named if stats.get(path) is None or self._is_closed(path)]
@@ -69,6 +73,8 @@ class Waiting:
         if not self.patience.waits_to_be_closed(path):
             return False
         try:
-            return not self._replica.files.being_written(path)
+            if self._replica.files.being_written(path):
+                return False
+            return not self.patience.is_unfinished(path) or not why_unfinished(self._replica.files, path)
         except Unreadable:
             return True  # which the look says

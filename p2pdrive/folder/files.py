@@ -136,6 +136,10 @@ class ReadHandle(Protocol):
     def being_written(self) -> bool | None:
         """Whether a program has it open for writing, or mapped; None where nobody can tell."""
 
+    def is_locked(self, start: int, length: int) -> bool:
+        """Whether another process holds a lock for writing (fcntl) anywhere in this range; False where nobody
+        can tell."""
+
     def close(self) -> None:
         """Let it go; twice is once."""
 

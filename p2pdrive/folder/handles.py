@@ -12,7 +12,7 @@ from p2pdrive.folder.disks import disk_of
 from p2pdrive.folder.faults import fault
 from p2pdrive.folder.files import Stat
 from p2pdrive.folder.place import stat_of
-from p2pdrive.folder.syscalls import SystemCalls
+from p2pdrive.folder.syscalls import SystemCalls, is_locked
 
 
 class LocalReadHandle:
@@ -73,6 +73,10 @@ class LocalReadHandle:
     def being_written(self) -> bool | None:
         """See ``ReadHandle``."""
         return self._calls.is_written(self._fd) if self._calls is not None else None
+
+    def is_locked(self, start: int, length: int) -> bool:
+        """See ``ReadHandle``."""
+        return is_locked(self._fd, start, length)
 
     def set_metadata(self, mtime_ns: int, executable: bool, private: bool | None, new_mode: int) -> Stat:
         """Set the time, the executable bit for all who may read it, or for nobody, and unless None whether it

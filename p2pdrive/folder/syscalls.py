@@ -28,6 +28,8 @@ _RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
 _UNKNOWN = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP}
 #: How a file system says that it has no hard links (or not for this file).
 _NO_LINK = _UNKNOWN | {errno.EPERM, errno.EMLINK}
+#: <fcntl.h>, ``struct flock``: type, whence, start, length, process.
+_FLOCK = struct.Struct("hhqqi4x")
 #: A directory used only to reach what is in it; needs no permission to read it.
 REACH = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -163,6 +165,19 @@ class SystemCalls:
                 raise
             return False
         return True
+
+
+def is_locked(fd: int, start: int, length: int) -> bool:
+    """Whether another process holds a lock for writing in this range of an open file; False where that cannot
+    be told."""
+    if sys.platform != "linux":
+        return False  # the structure is another one
+    asked = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, start, length, 0)
+    try:
+        kind, *_ = _FLOCK.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    except OSError:
+        return False
+    return bool(kind != fcntl.F_UNLCK)
 
 
 def _check(result: int) -> int:

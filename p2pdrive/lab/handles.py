@@ -61,6 +61,10 @@ class SimulatedReadHandle:
         self._opened.step("lease", self._path)
         return bool(self._file.writers) if self._opened.disk.modern else None
 
+    def is_locked(self, start: int, length: int) -> bool:  # noqa: ARG002 - nobody locks anything
+        """See ``ReadHandle``."""
+        return False
+
     def close(self) -> None:
         """See ``ReadHandle``."""
         if self._open and self._opened.alive():  # a kill has closed it already

@@ -35,12 +35,14 @@ _OFTEN = "changes again and again; its versions keep a distance, and the last on
 
 class Glimpse(NamedTuple):
     """What a file looks like just before it would be read; ``recorded`` is the size of what the index has of
-    it, None for nothing. ``is_open``: a program has it open for writing."""
+    it, None for nothing. ``is_open``: a program has it open for writing. ``unfinished``: why it does not hold
+    all that it is to hold, whoever has it open; it waits for that."""
 
     size: int
     mtime_ns: int
     is_open: bool
     recorded: int | None
+    unfinished: str = ""
 
 
 class Busy(NamedTuple):
@@ -67,6 +69,7 @@ class _Habit:
         "restless_since",
         "shape",
         "shrunk",
+        "unfinished",
     )
 
     def __init__(self, now: float) -> None:
@@ -78,6 +81,7 @@ class _Habit:
         self.shape = (-1, 0)  # size and time when it was last looked at
         self.quiet_since = now  # since when it has been of that shape
         self.is_open = False
+        self.unfinished = ""
         self.open_since = now
         self.open_reads = 0  # how often it was read though it was open
         self.shrunk = False  # since it was read
@@ -96,7 +100,7 @@ class Patience:
         """Whether it is too early to read the file at ``path``; if so, ``take_due`` names it in time."""
         habit = self._habits.get(path)
         if habit is None:
-            if not seen.is_open:
+            if not seen.is_open and not seen.unfinished:
                 return False
             if len(self._waiting) >= HABITS_MAX:
                 return False  # more than anybody has open: better half of a file than too much memory
@@ -107,14 +111,16 @@ class Patience:
             self._note_change(path, habit, now)
         if seen.is_open and not habit.is_open:
             habit.open_since, habit.open_reads, habit.shrunk = now, 0, False
-        habit.is_open = seen.is_open
+        habit.is_open, habit.unfinished = seen.is_open, seen.unfinished
         habit.shrunk |= seen.recorded is None or seen.size < seen.recorded
         ready = max(_ready_at(habit, seen), habit.read_at + habit.distance)
         if ready <= now:
             return False
         if habit.restless_since is None:
             habit.restless_since = now
-        habit.look_at = min(ready, now + _pause(now - habit.restless_since)) if seen.is_open else ready
+        if seen.is_open or seen.unfinished:  # which may be over at any time
+            ready = min(ready, now + _pause(now - habit.restless_since))
+        habit.look_at = ready
         self._waiting[path] = habit
         return True
 
@@ -143,9 +149,14 @@ class Patience:
         return path in self._waiting
 
     def waits_to_be_closed(self, path: str) -> bool:
-        """Whether ``path`` was open when it was last looked at, and is read at once if it is closed now."""
+        """Whether ``path`` was open or unfinished when last looked at: it may be read if that is over."""
         habit = self._waiting.get(path)
-        return habit is not None and habit.is_open
+        return habit is not None and (habit.is_open or habit.unfinished != "")
+
+    def is_unfinished(self, path: str) -> bool:
+        """Whether ``path`` was unfinished when it was last looked at."""
+        habit = self._waiting.get(path)
+        return habit is not None and habit.unfinished != ""
 
     def among(self, named: Iterable[str]) -> set[str]:
         """Those of ``named`` that wait."""
@@ -175,7 +186,7 @@ class Patience:
     def busy(self, now: float) -> list[Busy]:
         """The files that have not been at rest for BUSY_SECONDS, by path."""
         return sorted(
-            Busy(path, _OPEN if habit.is_open else _OFTEN, habit.restless_since or now, habit.look_at)
+            Busy(path, _what(habit), habit.restless_since or now, habit.look_at)
             for path, habit in self._snapshot()
             if now >= _busy_at(habit)
         )
@@ -201,8 +212,14 @@ class Patience:
         return iter(list(self._waiting.items()))
 
 
+def _what(habit: _Habit) -> str:
+    return habit.unfinished or (_OPEN if habit.is_open else _OFTEN)
+
+
 def _ready_at(habit: _Habit, seen: Glimpse) -> float:
-    """When the file may be read, as far as it is open."""
+    """When the file may be read, as far as it is open or unfinished."""
+    if seen.unfinished:
+        return inf
     if not seen.is_open:
         return -inf
     begun = max(habit.open_since, habit.read_at)

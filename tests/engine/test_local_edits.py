@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import trio
@@ -247,8 +247,8 @@ async def test_a_directory_that_a_person_removes_with_all_in_it_is_not_to_be_mad
     anna, _berta = await world.sharing("anna", "berta", files={"d/x": "1", "d/e/y": "2"})
     settle, planned = Settler.settle, []
 
-    def watched(settler: Settler, named: Sequence[str], now: float) -> Settled:
-        settled = settle(settler, named, now)
+    def watched(settler: Settler, *arguments: Any) -> Settled:
+        settled = settle(settler, *arguments)
         planned.extend(task.path for task in settled.tasks if task.content.live)
         return settled
 
