@@ -11,7 +11,7 @@ from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.databases import is_database, why_unfinished
 from p2pdrive.engine.note import as_on_disk
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.same import alike, describes, unchanged, untouched
+from p2pdrive.engine.same import alike, describes, one_file, unchanged, untouched
 from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
 from p2pdrive.engine.unfit import unfit
 from p2pdrive.errors import Changed, DiskFull, NotAtRest, Unreadable
@@ -72,6 +72,7 @@ class Observer:
         self._stats: dict[str, Stat | None] = {}
         self._origins: dict[int, list[Entry]] = {}
         self._followed: set[int] = set()  # entries whose file was met under another name; hard links have two
+        self._linked: dict[int, Observed] = {}  # by inode, what was read under one of several names
         self.files: list[str] = []
         self.unfit: list[str] = []
         self.directories: set[str] = set()
@@ -148,7 +149,7 @@ class Observer:
             raise Unreadable(_TOO_LARGE)
         if path == IGNORE_FILE and self._replica.files.being_written(path):
             raise Changed(f"{path} is being written; nobody is to follow half of the rules.")
-        seen = self._read(path, stat, entry)
+        seen = self._read_once(path, stat, entry)
         if stat.executable is None:
             seen = seen._replace(content=replace(seen.content, executable=self._was_executable(path, entry)))
         return seen._replace(moved=self._read_from(seen)) if entry is None else seen
@@ -212,6 +213,27 @@ class Observer:
         for entry in self._origins.get(stat.inode, ()):
             if entry.path != path and entry.view is None and entry.id not in self._followed:
                 yield entry
+
+    def other_names(self, seen: Observed, log: Log) -> Iterator[Entry]:
+        """The entries of the other names of a file that was read: an edit through one is one of all, and a
+        watcher names one."""
+        if seen.stat is None or seen.stat.links == 1 or seen.manifest is None:
+            return
+        for entry in log.entries.with_inodes([seen.stat.inode]).get(seen.stat.inode, ()):
+            if entry.path != seen.path and not alike(entry, seen.stat):
+                there = self._replica.files.stats([entry.path]).get(entry.path)
+                if there is not None and one_file(there, seen.stat):
+                    yield entry
+
+    def _read_once(self, path: str, before: Stat, entry: Entry | None) -> Observed:
+        """``_read``, but for a file that was read under another of its names."""
+        twin = self._linked.get(before.inode) if before.links > 1 else None
+        if twin is not None and twin.stat is not None and one_file(twin.stat, before):
+            return twin._replace(path=path, moved=None)
+        seen = self._read(path, before, entry)
+        if before.links > 1:
+            self._linked[before.inode] = seen
+        return seen
 
     def _read(self, path: str, before: Stat, entry: Entry | None) -> Observed:
         """After an earlier version packs keep what is small: what a person edits time and again has history,

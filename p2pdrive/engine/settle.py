@@ -127,8 +127,11 @@ class Settler:
                         and not self._is_hidden(old.path, old, observer, log)
                     ):
                         found[old.path] = Observed(old.path, DELETED)
-                        self._add_copies(old.path, observer, log, found)
+                        # Whoever renamed it saw its copies beside it, and may have taken them too: a loser
+                        # whose copy is gone too must not get the path.
+                        self._add(log.entries.views(old.path), observer, log, found)
                     found[path] = seen
+                    self._add(observer.other_names(seen, log), observer, log, found)
                 self._patience.end(path)
         if ignored:
             self._pass_over(ignored, settled)
@@ -137,13 +140,14 @@ class Settler:
                 self._forget(log, observer.unfit)
         return list(found.values())
 
-    def _add_copies(self, path: str, observer: Observer, log: Log, found: dict[str, Observed]) -> None:
-        """Whoever renamed what was at ``path`` saw its copies beside it, and may have taken them too: a loser
-        whose copy is gone too must not get the path."""
-        for copy in log.entries.views(path):
+    def _add(
+        self, entries: Iterable[Entry], observer: Observer, log: Log, found: dict[str, Observed]
+    ) -> None:
+        """Look also at what nobody named, where it can be looked at now."""
+        for entry in entries:
             with suppress(Changed, Unreadable):
-                if copy.path not in found and not self._is_hidden(copy.path, copy, observer, log):
-                    found[copy.path] = observer.look(copy.path, copy)
+                if entry.path not in found and not self._is_hidden(entry.path, entry, observer, log):
+                    found[entry.path] = observer.look(entry.path, entry)
 
     def _make_durable(
         self, observed: Sequence[Observed], observer: Observer, settled: Settled

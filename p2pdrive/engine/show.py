@@ -13,6 +13,7 @@ from functools import lru_cache
 from blake3 import blake3
 
 from p2pdrive.engine.databases import Databases
+from p2pdrive.engine.linked import Linked
 from p2pdrive.engine.litter import clear_litter
 from p2pdrive.engine.note import Change, as_on_disk, note, unsynced
 from p2pdrive.engine.parents import as_parent, to_close
@@ -115,11 +116,10 @@ class Shower:
 
         write_with_room(self._replica, noted)
         now = self._replica.services.now_ns()
-        for path, stat in ((change.path, change.stat) for change in run.changes):
-            if stat is None or stat.kind is not FileKind.FILE:
-                continue
-            if tells_edits(stat, checked_at(stat, looked, now)):
-                run.shown.stats[path] = stat
+        for change in run.changes:
+            stat = change.stat
+            if stat and stat.kind is FileKind.FILE and tells_edits(stat, checked_at(stat, looked, now)):
+                run.shown.stats[change.path] = stat
         put_away(self._replica, run.kept)
         return run.shown
 
@@ -168,6 +168,7 @@ class _Run:
         self.to_make: list[str] = []  # directories for what is in them
         self._to_close: dict[str, Entry] = {}  # directories that must be before anything is put into them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
+        self._linked = Linked(replica.files)
         self._known_directories = {""}
         self.databases = Databases(self._files)
 
@@ -231,6 +232,8 @@ class _Run:
             self._make_parents(task.path)
         self.directories.add(paths.parent(task.path))  # half of it may be done, and noted, when it fails
         self.databases.expect_at_rest(task)
+        if not _same_bytes(task):
+            task = task._replace(expected=self._linked.as_left(task.expected))
         self._perform(self._keep_aside(task))
         self.retired += (Retired(name, None) for name in self.databases.take_leftovers(task))
         self.marks[task.path] = task.marks
@@ -250,6 +253,10 @@ class _Run:
         else:
             return True
         return False
+
+    def _retire(self, displaced: str, task: Task) -> None:
+        self.retired.append(Retired(displaced, task.before))
+        self._linked.displaced(task.expected, displaced)
 
     def _perform(self, task: Task) -> None:
         match task.content.kind:
@@ -322,7 +329,7 @@ class _Run:
 
     def _directory(self, task: Task) -> None:
         if task.expected is not None and task.expected.kind is not FileKind.DIRECTORY:
-            self.retired.append(Retired(self._files.remove(task.path, task.expected), task.before))
+            self._retire(self._files.remove(task.path, task.expected), task)
             self._vacated(task.path)
         content, there = task.content, task.expected is not None and task.expected.kind is FileKind.DIRECTORY
         if content.private:
@@ -365,6 +372,7 @@ class _Run:
         keep = task.keep
         known = task.before if keep.view is not None else None
         stat = self._moved(task.path, keep.path, task.expected, known)
+        self._linked.left(task.expected, stat)
         if keep.view is not None:
             with suppress(Changed, NotWritable):  # edited already: that is found when it is looked at
                 stat = self._with_metadata(keep.path, stat, keep.content)
@@ -406,7 +414,7 @@ class _Run:
 
     def _put(self, task: Task, stat: Stat | None, displaced: str | None) -> None:
         if displaced is not None:
-            self.retired.append(Retired(displaced, task.before))
+            self._retire(displaced, task)
         content = DELETED if stat is None else as_on_disk(task.content, stat)
         self._done(task.path, Change(task.path, content, task.seen, stat, task.view))
 

@@ -38,8 +38,9 @@ class Stat(NamedTuple):
 
     ``size`` in bytes; times in nanoseconds since 1970; ``executable`` is the owner's bit of a file, and
     ``private`` says that nobody but the owner may do anything with a file or directory: None where the disk
-    does not keep that; ``target`` is a symlink's, None where it is not UTF-8. A content is unchanged for
-    certain only while all of it is equal, ``ctime_ns`` included: an edit may keep the rest.
+    does not keep that; ``target`` is a symlink's, None where it is not UTF-8; ``links`` counts the names of a
+    file, wherever they are. A content is unchanged for certain only while all of it is equal, ``ctime_ns``
+    included: an edit may keep the rest.
     """
 
     kind: FileKind
@@ -50,6 +51,7 @@ class Stat(NamedTuple):
     executable: bool | None
     target: str | None
     private: bool | None = False
+    links: int = 1
 
     def is_executable(self, otherwise: bool) -> bool:
         """The owner's bit of a file, or ``otherwise`` where the disk does not keep it."""
@@ -60,7 +62,7 @@ class Stat(NamedTuple):
         return otherwise if self.private is None else self.private
 
     def same_version(self, other: "Stat") -> bool:
-        """Equal but for ``ctime_ns``, which a rename changes too."""
+        """Equal but for ``ctime_ns``, which a rename changes too, and ``links``."""
         mine = (self.inode, self.size, self.mtime_ns, self.kind, self.executable, self.private, self.target)
         theirs = (other.inode, other.size, other.mtime_ns, other.kind, other.executable, other.private)
         return mine == (*theirs, other.target)

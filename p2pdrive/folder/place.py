@@ -41,7 +41,8 @@ def stat_of(found: os.stat_result, target: str | None = None) -> Stat:
     private: bool | None = False
     if kind in (FileKind.FILE, FileKind.DIRECTORY):
         private = mode & _NOT_OWNERS == 0 if disk_of(found.st_dev).modes else None
-    return Stat(kind, found.st_size, mtime_ns, found.st_ctime_ns, inode, executable, target, private)
+    links = found.st_nlink if kind is FileKind.FILE else 1
+    return Stat(kind, found.st_size, mtime_ns, found.st_ctime_ns, inode, executable, target, private, links)
 
 
 def look(place: Place) -> Stat | None:

@@ -146,9 +146,10 @@ class File(Inode):
         self.sync()
 
     def _stat(self) -> Stat:
-        size, mtime_ns = len(self.data), self.mtime_ns
-        modes = (None, None, None) if self.modeless else (self.executable, None, self.private)
-        return Stat(FileKind.FILE, size, mtime_ns, self.ctime_ns, self.number, *modes)
+        size, times = len(self.data), (self.mtime_ns, self.ctime_ns)
+        executable, private = (None, None) if self.modeless else (self.executable, self.private)
+        links = max(self.links, 1)
+        return Stat(FileKind.FILE, size, *times, self.number, executable, None, private, links)
 
 
 class Directory(Inode):

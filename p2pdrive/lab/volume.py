@@ -263,6 +263,7 @@ class Volume:
         self.used = 0
         for inode in inodes:
             inode.links += 1
+            inode.known = None
             if inode.links > 1:
                 continue
             if inode.number in taken and inode not in stayed:
@@ -301,13 +302,17 @@ class Volume:
                 directory.entries[key] = entry
                 entry[1].modeless = self.modeless
                 entry[1].links += 1
-                if entry[1].links == 1 and isinstance(entry[1], File):
+                if entry[1].links > 1:
+                    entry[1].changed(now)
+                elif isinstance(entry[1], File):
                     self.used += entry[1].charge
             directory.mtime_ns = now
             directory.changed(now)
         for inode in gone:
             inode.links -= 1
-            if not inode.links:
+            if inode.links:
+                inode.changed(now)
+            else:
                 self._release(inode)
         self._pending.append(_Change(edits, extra, barrier))
         if len(self._pending) > _PENDING_MAX:
