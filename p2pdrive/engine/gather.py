@@ -192,5 +192,6 @@ class Gathering:
                         handle.pwrite(data, offset)
             except DiskFull as error:
                 self._has_no_room(number, str(error))
+                make_room(self._replica, 0, want.task.content.size)  # for the next try
             except WorldError as error:
                 self.failed[number] = str(error)

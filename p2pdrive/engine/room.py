@@ -22,6 +22,7 @@ from p2pdrive.limits import (
     LOW_BYTES_MAX,
     LOW_PART,
     PLAN_PATHS_MAX,
+    RESERVE_BYTES_MAX,
     ROOM_SECONDS,
     YIELDED_AT_ONCE,
 )
@@ -47,10 +48,13 @@ def low_bytes(replica: Replica) -> int:
     return min(LOW_BYTES_MAX, replica.files.disk_bytes() // LOW_PART)
 
 
-def make_room(replica: Replica, wanted: int) -> bool:
-    """Let the oldest history go until ``wanted`` bytes are free; whether any went. Raises RootMissing."""
+def make_room(replica: Replica, wanted: int, least: int = 0) -> bool:
+    """Let the oldest history go until ``wanted`` bytes are free; whether any went. Raises RootMissing.
+
+    ``least`` bytes of it go even so: a write was refused, and a quota may leave less than the disk says.
+    """
     with replica.yielding:
-        lacking = wanted - replica.files.free_bytes()
+        lacking = max(wanted - replica.files.free_bytes(), least)
         freed = 0
         tried: set[tuple[bool, int]] = set()  # a pack that is being written stays
         while freed < lacking and (pieces := _oldest(replica, lacking - freed, tried)):
@@ -68,8 +72,8 @@ def make_room(replica: Replica, wanted: int) -> bool:
 
 def make_room_for_index(replica: Replica) -> None:
     """A write to the index found the disk full."""
-    replica.database.reserve.release()
-    make_room(replica, low_bytes(replica))
+    released = replica.database.reserve.release()
+    make_room(replica, low_bytes(replica), 0 if released else RESERVE_BYTES_MAX)
 
 
 def write_with_room(replica: Replica, work: Callable[[Log], None]) -> None:

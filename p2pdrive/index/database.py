@@ -11,9 +11,6 @@ from p2pdrive.index.reserve import Reserve
 from p2pdrive.index.schema import MIGRATIONS
 from p2pdrive.limits import READER_CACHE_KIB, READERS_IDLE_MAX, WRITER_CACHE_KIB
 
-#: Bytes of the shared memory that SQLite makes beside the file: without them it says "I/O error".
-SHARED_BYTES = 32 * 1024
-
 
 class Database:
     """One SQLite file in WAL mode, durable at every commit (``synchronous=FULL``).
@@ -144,7 +141,7 @@ class Database:
             return DiskFull(f"No space left on the disk of {self.path}. Free some space.")
         if primary in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_BUSY):
             return NotWritable(f"{self.path} cannot be opened for writing: {error}.")
-        if primary == sqlite3.SQLITE_IOERR and self.reserve.free_bytes() < SHARED_BYTES:
+        if primary == sqlite3.SQLITE_IOERR and self.reserve.is_disk_full():
             return DiskFull(f"No space left on the disk of {self.path}. Free some space.")
         if primary == sqlite3.SQLITE_IOERR:
             return Unreadable(f"{self.path} cannot be read or written: {error}. Check the disk.")

@@ -1,10 +1,14 @@
 """Bytes of the disk set aside for the index: a full disk must not keep it from saying what yields."""
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
 
 from p2pdrive.limits import COMMIT_BYTES, RESERVE_BYTES_MAX, RESERVE_PART
+
+#: Bytes of the shared memory that SQLite makes beside the file: without them it says "I/O error".
+SHARED_BYTES = 32 * 1024
 
 
 class Reserve:
@@ -40,6 +44,22 @@ class Reserve:
         """The same, where the disk has not enough for what is about to be written."""
         if self.free_bytes() < COMMIT_BYTES:
             self.release()
+
+    def is_disk_full(self) -> bool:
+        """Whether not even a page can be written: SQLite calls a quota that is used up an I/O error."""
+        probe = self._path.with_name("reserve.probe")
+        try:
+            fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(fd, 0, SHARED_BYTES)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            return error.errno in (errno.ENOSPC, errno.EDQUOT)
+        finally:
+            with suppress(OSError):
+                probe.unlink()
+        return False
 
     def free_bytes(self) -> int:
         """Bytes that may still be written to this disk; many where it does not tell."""

@@ -206,6 +206,23 @@ async def test_drive_without_a_reserve_is_opened_at_the_cost_of_its_history(
         replica.close()
 
 
+async def test_history_yields_to_a_quota_that_the_disk_does_not_tell_of(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """There is room on the disk, and a write is refused all the same."""
+    anna, berta = await world.sharing("anna", "berta")
+    for name in ("r", "s", "t"):
+        anna.write(name, photo(ord(name)))
+        await world.converge()
+        anna.delete(name)
+        await world.converge()
+    assert len(archive(berta)) == 3
+    assert not make_room(berta.replica, 1)
+    assert make_room(berta.replica, 1, MIB + 1)
+    assert len(archive(berta)) == 1
+    assert whole(berta, blocks_of(berta, photo(ord("t")))) is not None
+
+
 async def test_what_only_history_has_of_a_version_to_come_does_not_yield(
     world: World, autojump_clock: MockClock
 ) -> None:
