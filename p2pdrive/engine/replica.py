@@ -111,11 +111,26 @@ class Replica:
     def writing(self) -> Iterator[Log]:
         """A transaction over the log and the entries, durable at its end."""
         with self.database.transaction() as connection:
-            yield Log(connection, self.drive)
+            log = Log(connection, self.drive)
+            yield log
             self._set_meta("clock", self.author.clock.latest)
             if (mounts := self.files.mounts) != self._mounts:
+                self._adopt_inside(log, mounts - self._mounts)
                 self._set_meta("mounts", "\0".join(sorted(mounts)).encode())
         self._mounts = mounts
+
+    def _adopt_inside(self, log: Log, mounts: Iterable[str]) -> None:
+        """What was shown in these directories is hidden by what was mounted there, and no more deleted than
+        what is there now was edited."""
+        for mount in mounts:
+            hidden = log.entries.below(mount)
+            for entry in hidden:
+                log.entries.delete(entry.path)
+                self.store.unborrow(log.connection, entry.id)
+            log.entries.mark_unshown((entry.path, 0) for entry in hidden if entry.view is None)
+            log.entries.mark_unshown((entry.view.of, 0) for entry in hidden if entry.view is not None)
+            if hidden:
+                self.left_to_look_into.add(mount)
 
     def note_mounts(self) -> None:
         """Remember where other disks are mounted, before what is on one of them can be missed."""

@@ -65,6 +65,7 @@ class Settler:
         observed = self._make_durable(observed, observer, settled)
         if not self._replica.files.root_present():
             raise RootMissing(f"{self._replica.root} is not there any more.")
+        self._replica.note_mounts()
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
             observed = _without_stale_renames(log, observed, settled)
             ledger = Ledger(self._replica, log, pen, observed, live)

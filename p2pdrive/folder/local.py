@@ -63,7 +63,7 @@ class LocalFiles:
     @property
     def mounts(self) -> frozenset[str]:
         """See ``Files``."""
-        return self._mounts.known
+        return self._mounts.learn()
 
     def expect_mounts(self, known: Iterable[str]) -> None:
         """See ``Files``."""
@@ -283,6 +283,7 @@ class LocalFiles:
         """See ``Files``."""
         self.archive.close()
         self._temporary.close()
+        self._mounts.close()
         os.close(self._root)
 
     # --- how -------------------------------------------------------------------------------------

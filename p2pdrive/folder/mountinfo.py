@@ -2,6 +2,8 @@
 
 import os
 import re
+import select
+from contextlib import suppress
 from typing import NamedTuple
 
 _PLACE = "/proc/self/mountinfo"
@@ -28,14 +30,45 @@ class Mount(NamedTuple):
         return self.kind in _SHARED or (self.kind.startswith("fuse.") and self.kind not in _OWN_FUSE)
 
 
-def mounts(place: str = _PLACE) -> list[Mount]:
+def mounts(place: str | None = None) -> list[Mount]:
     """All mounts of this process, in the order in which they were made."""
     try:
-        with open(place, "rb") as file:
+        with open(place or _PLACE, "rb") as file:
             lines = file.read().splitlines()
     except OSError:
         return []
     return [found for line in lines if (found := _parsed(line)) is not None]
+
+
+class Table:
+    """What is mounted beneath an open directory, read again only after something was mounted or unmounted."""
+
+    def __init__(self, root: int) -> None:
+        self._root = root
+        self._beneath: frozenset[str] = frozenset()
+        self._poll = select.poll()
+        self._fd = -1
+        with suppress(OSError):
+            self._fd = os.open(_PLACE, os.O_RDONLY | os.O_CLOEXEC)
+            self._poll.register(self._fd, select.POLLPRI)
+            self._read()
+
+    def beneath(self) -> frozenset[str]:
+        """The places, relative to the directory."""
+        if self._fd >= 0 and self._poll.poll(0):  # which it tells once
+            self._read()
+        return self._beneath
+
+    def close(self) -> None:
+        """Let the table go."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read(self) -> None:
+        with suppress(OSError):
+            place = os.readlink(f"/proc/self/fd/{self._root}")
+            self._beneath = frozenset(path for path in within_root(mounts(), place) if path)
 
 
 def within_root(found: list[Mount], root: str) -> dict[str, Mount]:

@@ -12,6 +12,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from p2pdrive.folder.disks import ASKED_INSIDE, ask
+from p2pdrive.folder.mountinfo import Table
 from p2pdrive.folder.place import Place
 from p2pdrive.folder.syscalls import REACH, SystemCalls
 from p2pdrive.model.paths import join, parent, refusal, within
@@ -31,10 +32,12 @@ class _Devices(NamedTuple):
 
 
 class Mounts:
-    """``known`` are the directories beneath ``root`` that were seen on another device than what they are in.
+    """``known`` are the directories beneath ``root`` at which something was seen mounted: the system said
+    so, or they were on another device than what they are in.
 
-    While one of these is on the same device, its disk is away. One that is gone, or is no directory, was
-    removed, and is forgotten. (A part of a disk mounted on that very disk cannot be told from a directory.)
+    While nothing is mounted at one of these, its disk is away. One that is gone, or is no directory, was
+    removed, and is forgotten. (Where the system does not say what is mounted, a part of a disk that is
+    mounted on that very disk cannot be told from a directory.)
     """
 
     def __init__(self, root: int, root_present: Callable[[], bool], calls: SystemCalls) -> None:
@@ -44,6 +47,7 @@ class Mounts:
         self._lock = Lock()
         self._asked: dict[str, int] = {}  # the device that was asked what it keeps, by mount
         self._device = os.fstat(root).st_dev
+        self._table = Table(root)
         self.known: frozenset[str] = frozenset()
 
     @property
@@ -64,6 +68,17 @@ class Mounts:
         """These were known at an earlier time."""
         with self._lock:
             self.known |= frozenset(known)
+
+    def learn(self) -> frozenset[str]:
+        """``known``, with what was mounted just now."""
+        new = self._table.beneath() - self.known
+        if new and self._root_present():
+            self.expect(path for path in new if refusal(path) is None and self._is_directory(path))
+        return self.known
+
+    def close(self) -> None:
+        """Let go of what tells of mounts."""
+        self._table.close()
 
     def look(self, path: str, place: Place) -> None:
         """``path`` is the directory at ``place``: learn whether a disk is mounted there."""
@@ -90,11 +105,15 @@ class Mounts:
             return
         device = None if opened is None else os.fstat(opened).st_dev
         mounts = sorted(mount for mount in self.known if within(path, mount))
+        mounted = self._table.beneath() if mounts else frozenset()
         for mount in mounts:
             devices = self._devices(mount)
             if devices is None:
                 self._forget([mount])
-            elif devices.own == devices.above or (mount == mounts[-1] and device == devices.above):
+            elif devices.own == devices.above:  # a part of the same disk, perhaps
+                if mount not in mounted:
+                    raise OSError(errno.ENODEV, _AWAY.format(mount))
+            elif mount == mounts[-1] and device == devices.above:
                 raise OSError(errno.ENODEV, _AWAY.format(mount))
             elif device == devices.own and mount == mounts[-1] and self._asked.get(mount) != device:
                 self._ask(mount, device)
@@ -115,6 +134,12 @@ class Mounts:
         if gone and self._root_present():
             with self._lock:
                 self.known = self.known.difference(gone)
+
+    def _is_directory(self, path: str) -> bool:
+        try:
+            return self._devices(path) is not None
+        except OSError:
+            return False
 
     def _devices(self, mount: str) -> _Devices | None:
         """None where it is gone."""

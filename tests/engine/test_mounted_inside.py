@@ -165,3 +165,48 @@ async def test_directory_above_it_is_renamed(world: World, autojump_clock: MockC
     assert set(anna.files()) == {*(f"renamed/{path}" for path in FILES), "plain.txt"}
     disk.mount(berta.root / "renamed/photos")
     await world.converge()
+
+
+async def test_files_that_a_mount_hides_are_not_deleted_elsewhere(
+    world: World, autojump_clock: MockClock, disk: Mounted
+) -> None:
+    """They were, as soon as somebody mounted an empty disk over them."""
+    anna, berta = await world.sharing("anna", "berta", files={**FILES, "plain.txt": "p"})
+    disk.mount(berta.root / "photos")
+    (disk.kept / "a.jpg").write_text("a")
+    berta.look("photos")
+    await world.converge()
+    assert anna.files() == berta.files() == {**FILES, "plain.txt": "p"}
+    assert not anna.copies()
+    berta.delete("photos/a.jpg")
+    await world.converge()
+    assert "photos/a.jpg" not in anna.files()
+    disk.unmount()
+    berta.look()
+    await trio.sleep(60)
+    assert "connect it" in berta.problems["photos"]
+    assert anna.files() == {"photos/2020/b.jpg": "b", "plain.txt": "p"}
+
+
+async def test_part_of_the_same_disk_that_is_mounted_inside_is_no_plain_directory(
+    world: World, autojump_clock: MockClock, disk: Mounted
+) -> None:
+    """`mount --bind`: unmounted, it looked like a directory that somebody had emptied."""
+    anna, berta = await world.sharing("anna", "berta", files={"plain.txt": "p"})
+    disk.kept = berta.root.parent / "elsewhere"
+    disk.kept.mkdir()
+    (disk.kept / "a.jpg").write_text("a")
+    (berta.root / "photos").mkdir()
+    disk.mount(berta.root / "photos")
+    await world.converge()
+    assert anna.read("photos/a.jpg") == "a"
+    disk.unmount()
+    berta.look()
+    await trio.sleep(60)
+    assert anna.read("photos/a.jpg") == "a"
+    assert "connect it" in berta.problems["photos"]
+    disk.mount(berta.root / "photos")
+    anna.write("photos/a.jpg", "edited")
+    await world.converge()
+    assert berta.read("photos/a.jpg") == "edited"
+    assert not berta.problems

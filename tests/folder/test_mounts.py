@@ -89,6 +89,7 @@ import subprocess
 import sys
 from pathlib import Path
 from p2pdrive.errors import NotWritable, Unreadable
+from p2pdrive.folder import mountinfo
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.folder.local import LocalFiles
 from p2pdrive.folder.scan import Seen, Unseen, walk
@@ -104,15 +105,17 @@ def refused(error, act, *arguments):
     else:
         raise AssertionError(act)
 
+told = mountinfo._PLACE
 for learn in (lambda files: files.list(""), lambda files: files.stat("mount")):
-    for calls in (SystemCalls.detect(), SystemCalls.portable()):
+    for calls, table in ((SystemCalls.detect(), told), (SystemCalls.portable(), "/no/such/table")):
+        mountinfo._PLACE = table
         (root / "mount/d").mkdir()
         (root / "mount/d/f").write_bytes(b"f")
         (root / "mount/f").write_bytes(b"f")
         (root / "out").write_bytes(b"out")
         (root / "plain").mkdir(exist_ok=True)
         earlier = LocalFiles(root, calls)
-        assert earlier.mounts == set()
+        assert earlier.mounts == ({"mount"} if table == told else set())
         learn(earlier)
         assert earlier.mounts == {"mount"}
         files = LocalFiles(root, calls)
