@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from p2pdrive.engine.databases import Databases
 from p2pdrive.engine.linked import Linked
-from p2pdrive.engine.litter import clear_litter
+from p2pdrive.engine.litter import litter_in
 from p2pdrive.engine.note import Change, as_on_disk, note, unsynced
 from p2pdrive.engine.parents import as_parent, to_close
 from p2pdrive.engine.replica import Replica
@@ -357,7 +357,11 @@ class _Run:
             with self._replica.reading() as log:
                 if self._replica.shows_inside(log, task.path):
                     raise Changed(f"{task.path} is not empty yet.")
-            self.retired += [Retired(name, None) for name in clear_litter(self._replica, task.path)]
+            for path, stat in litter_in(self._replica, task.path):
+                self.retired.append(Retired(self._files.remove(path, stat), None))
+                self._vacated(path)
+            if not self._files.remove_directory(task.path):
+                raise Changed(f"{task.path} is not empty yet.")
         self._vacated(task.path)
         return task._replace(expected=None)
 

@@ -25,7 +25,7 @@ _DRIVES_BEGIN = b'{\n  "format": '
 _DRIVES_NEXT = b'  "drives": ['
 #: What else is in a home. The lock is there before the key.
 LOCK = "lock"
-_OTHERS = frozenset({LOCK, "config.json", DRIVES, "peers.json", "port.json", "control.sock"})
+OTHERS = frozenset({LOCK, "config.json", DRIVES, "peers.json", "port.json", "control.sock"})
 
 
 class Homes:
@@ -41,7 +41,7 @@ class Homes:
         named = list(directories)
         keys = self._in(named, _KEYS)
         worth = [each for each in named if each in self.known or any(keys[each].values())]
-        others = self._in(worth, _OTHERS)
+        others = self._in(worth, OTHERS)
         homes = {each for each in worth if self._is_home(each, keys[each] | others[each])}
         self._learn(named, homes)
 
@@ -69,7 +69,7 @@ class Homes:
 
     def _is_home(self, directory: str, found: Mapping[str, Stat | None]) -> bool:
         key = any(is_key(child, there) for child in _KEYS if (there := found.get(child)) is not None)
-        other = not _OTHERS.isdisjoint(found)
+        other = not OTHERS.isdisjoint(found)
         return (key and other) or (directory in self.known and (key or other))
 
     def _learn(self, looked: Iterable[str], homes: set[str]) -> None:
@@ -108,7 +108,7 @@ def _is_home(folder: Path) -> bool:
         names = os.listdir(folder)
     except OSError:
         return False
-    return stat.S_ISREG(key.st_mode) and key.st_size <= KEY_BYTES and not _OTHERS.isdisjoint(names)
+    return stat.S_ISREG(key.st_mode) and key.st_size <= KEY_BYTES and not OTHERS.isdisjoint(names)
 
 
 def directories_of(named: Iterable[str]) -> set[str]:

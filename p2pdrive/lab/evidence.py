@@ -11,13 +11,14 @@ from typing import Any
 
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.errors import P2PDriveError
+from p2pdrive.folder.homes import OTHERS, names_key
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.registers import Registers
 from p2pdrive.index.entries import Entries, Entry
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model.genesis import Chunking
 from p2pdrive.model.manifest import Manifest
-from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
+from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, join, parent, within
 from p2pdrive.model.record import Content, Kind
 
 _CHUNKER = Chunker(Chunking())
@@ -124,6 +125,27 @@ def is_head(machine: Any, path: str, root: bytes) -> bool:
 def files_in(tree: Mapping[str, Any]) -> dict[str, bytes]:
     """The files of a ``disk.tree()`` and their bytes."""
     return {path: shown[1] for path, shown in tree.items() if shown[0] == "file"}
+
+
+def homes_in(tree: Mapping[str, Any]) -> set[str]:
+    """The homes of nodes in a ``disk.tree()``."""
+    files = files_in(tree)
+    keys = [path for path, data in files.items() if names_key(path, len(data))]
+    found = {parent(path) for path in keys}
+    return {home for home in found if any(join(home, other) in tree for other in OTHERS)}
+
+
+class Hidden:
+    """What is not synced in the folder of ``machine``, whose ``disk.tree()`` this is."""
+
+    def __init__(self, machine: Any, tree: Mapping[str, Any]) -> None:
+        known = machine.drive.replica.homes.known if machine.drive is not None else ()
+        self._homes = homes_in(tree).union(known)
+        self._rules = ignore_of(tree)
+
+    def ignored(self, path: str, is_directory: bool) -> bool:
+        """Whether the rules hide it, or it is a home of a node, or in one."""
+        return any(within(path, home) for home in self._homes) or self._rules.ignored(path, is_directory)
 
 
 def ignore_of(tree: Mapping[str, Any]) -> Ignore:

@@ -9,6 +9,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from p2pdrive.folder.defaults import is_litter
 from p2pdrive.model import paths
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ EXCUSES = (
         "a person changed its mode or time, or settled its conflict: an edit that a deletion may have missed",
         ("NoResurrectedDelete", "BoundedCopies"),
         lambda case: case.path in case.oracle.touched.changed,
+    ),
+    Excuse(
+        "a program left it, and it goes with its folder",
+        ("NoSpuriousDelete",),
+        lambda case: is_litter(paths.name(case.path)),
     ),
     Excuse(
         "it came with a rename whose contents nobody listed",

@@ -136,6 +136,14 @@ class Oracle:
         self._next()
         self.touched.changed.add(path)
 
+    def left(self, machine: str, path: str, data: bytes, secret: bool = False) -> None:
+        """A program left ``data`` at ``path``: nobody need keep it. ``secret``: it may not leave the disk."""
+        number = self._next()
+        story = self.written.story(data, f"{path} on {machine}, event {number}, by a program")
+        story.forgiven, story.why = number, "nobody wrote it"
+        if secret:
+            self.written.secrets.add(data)
+
     # --- what faults forgive
 
     def undone(self, machine: str, old: str, new: str) -> None:

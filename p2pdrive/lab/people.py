@@ -7,13 +7,14 @@ file of their own, and a line in the table.
 from collections.abc import Callable
 
 from p2pdrive.folder.files import FileKind
+from p2pdrive.lab.desktop import bring_home, leave_litter, lock
 from p2pdrive.lab.person import PATHS, Person
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
 
 DIRECTORIES = ("d", "d/e", "x", "empty")
 TARGETS = ("a.txt", "../outside", "/etc/passwd", "d", "nowhere")
-RULES = (b"b.txt\n", b"d/\n", b"*.bin\n", b"*.txt\n!a.txt\n", b"")
+RULES = (b"b.txt\n", b"d/\n", b"*.bin\n", b"*.txt\n!a.txt\n", b"", b"!.DS_Store\n")
 ODD_NAMES = ("a:b?.txt", " leading", "trailing ", "é.txt", "e\u0301.txt", "A.TXT", "-rf", "a\nb", "x" * 180)
 
 Act = Callable[[Person], None]
@@ -269,6 +270,9 @@ ACTIONS: dict[str, tuple[Act, int]] = {
     "hold": (_hold, 3),
     "rules": (_rules, 2),
     "odd name": (_odd_name, 2),
+    "litter": (leave_litter, 3),
+    "lock": (lock, 2),
+    "home": (bring_home, 1),
 }
 
 

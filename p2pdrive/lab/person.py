@@ -10,7 +10,9 @@ from random import Random
 from typing import TYPE_CHECKING
 from zlib import crc32
 
+from p2pdrive.folder.defaults import is_litter
 from p2pdrive.folder.files import FileKind
+from p2pdrive.lab.evidence import homes_in
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE
 
@@ -54,9 +56,18 @@ class Person:
         return min(found, key=lambda path: crc32(f"{salt} {path}".encode()), default=None)
 
     def files(self) -> list[str]:
-        """All regular files that are there, but for the ignore rules: a link or folder there is no rule."""
+        """All regular files that are a person's, but for the ignore rules: a link or folder there is no rule.
+
+        What programs left, and homes of nodes, are nobody's to edit.
+        """
         tree = self.machine.disk.tree()
-        return [path for path, shown in tree.items() if shown[0] == "file" and path != IGNORE_FILE]
+        homes = homes_in(tree)
+        return [
+            path
+            for path, shown in tree.items()
+            if shown[0] == "file" and path != IGNORE_FILE and not is_litter(paths.name(path))
+            if not any(paths.within(path, home) for home in homes)
+        ]
 
     def copies(self) -> list[str]:
         """All conflict copies that are there."""

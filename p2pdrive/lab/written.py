@@ -13,7 +13,8 @@ class Written:
         self.stories: dict[bytes, Story] = {}
         self.places: dict[tuple[str, bytes], Place] = {}
         self.targets: set[str] = set()  # of all links that persons made
-        self._rules: list[Ignore] = []  # all that were ever written
+        self.secrets: set[bytes] = set()  # keys of nodes in their homes
+        self._rules = [Ignore()]  # the built-in ones, and all that were ever written
 
     def story(self, data: bytes, where: str) -> Story:
         """That of ``data``, which begins at ``where`` if it is new."""

@@ -169,6 +169,12 @@ BAD = [
     Bad("Authority", lambda world: world.oracle.leaked(bytes(32), "Blocks"), moment="during"),
     Bad("NoReusedDots", on_one("UPDATE records SET data = zeroblob(9) WHERE key IS NULL")),
     Bad("Liveness", lambda world: world.network.block([("anna", "berta")]), pause=120.0),
+    Bad(
+        "NoSecretLeaves",
+        lambda world: world.oracle.left("anna", "key", b"a", secret=True),
+        moment="during",
+        fresh=True,
+    ),
     Bad("ProblemsReported", act("anna", report)),
     Bad(
         "ProblemsReported",
@@ -201,7 +207,7 @@ def test_a_good_world_passes() -> None:
         anna, berta = await shared(world)
         them = checkers()
         assert [type(one) for one in them] == list(CHECKERS)
-        assert [one.number for one in them] == list(range(1, 21))
+        assert [one.number for one in them] == [*range(1, 21), 24]
         for one in them:
             one.during(world)
         write(berta, "a.txt", b"another a")

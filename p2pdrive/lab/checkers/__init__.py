@@ -8,6 +8,7 @@ from p2pdrive.lab.checkers.contents import (
     NoInventedContent,
     NoLostUpdate,
     NoOverwrittenUnscannedEdit,
+    NoSecretLeaves,
 )
 from p2pdrive.lab.checkers.deletes import NoResurrectedDelete, NoSpuriousDelete
 from p2pdrive.lab.checkers.logs import Authority, Determinism, NoReusedDots, SoundLogs, VectorsOnlyGrow
@@ -46,6 +47,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     NoReusedDots,
     Liveness,
     ProblemsReported,
+    NoSecretLeaves,
 )
 
 

@@ -106,6 +106,19 @@ class NoInventedContent(Checker):
                     self.fail(f"{machine.name} shows at {path!r} what nobody wrote: {data[:40]!r}")
 
 
+class NoSecretLeaves(Checker):
+    """No key of a node is ever recorded."""
+
+    number: ClassVar[int] = 24
+
+    def _during(self, world: Any) -> None:
+        secret = {root_of(data) for data in world.oracle.written.secrets}
+        for held in self.books.news(self, world):
+            for record in held.records:
+                if record.content.root in secret:
+                    self.fail(f"{held.machine} has a record of {record.path!r}, which is the key of a node")
+
+
 class AcknowledgedMeansDurable(Checker):
     """What a node said that it holds, it holds, whatever ended it; what it showed outlasts a power loss."""
 

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import unobtainable
-from p2pdrive.lab.evidence import ignore_of, original_of, reading
+from p2pdrive.lab.evidence import Hidden, original_of, reading
 from p2pdrive.limits import FRAME_BYTES_MAX, INBOX_BYTES_MAX, KEEPALIVE_SECONDS, SEND_QUEUE_BYTES_MAX
 from p2pdrive.model.paths import IGNORE_FILE, refusal
 
@@ -139,7 +139,7 @@ def _deserved(machine: Any, path: str) -> bool:
     """Whether a problem is the path's own fault: a name that may not be, rules that cannot be followed, or a
     directory that holds what is not synced."""
     tree = machine.disk.tree()
-    ignore = ignore_of(tree)
+    ignore = Hidden(machine, tree)
     inside = [one for one in tree if one.startswith(path + "/")]
     hidden = any(ignore.ignored(one, tree[one][0] == "directory") for one in inside)
     return hidden or path == IGNORE_FILE or bool(path and refusal(path))

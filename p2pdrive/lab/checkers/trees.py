@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from p2pdrive.history.registers import Registers
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import Wanted, unobtainable, wanted_tree
-from p2pdrive.lab.evidence import files_in, ignore_of, original_of, reading, root_of
+from p2pdrive.lab.evidence import Hidden, files_in, original_of, reading, root_of
 from p2pdrive.lab.excuses import Case, excuse
 from p2pdrive.model import paths
 from p2pdrive.model.paths import STATE_DIRECTORY
@@ -37,7 +37,7 @@ class Convergence(Checker):
 
     def _check_folder(self, machine: Any, nowhere: set[str]) -> None:
         tree = machine.disk.tree()
-        ignore = ignore_of(tree)
+        ignore = Hidden(machine, tree)
         troubled = {path for path, _, _ in machine.drive.problems.all()} | nowhere
         with machine.drive.replica.reading() as log:
             wanted = wanted_tree(log.connection)
@@ -110,7 +110,7 @@ class BoundedCopies(Checker):
             if getattr(machine, "role", "") == "viewer":
                 continue
             tree = machine.disk.tree()
-            ignore = ignore_of(tree)
+            ignore = Hidden(machine, tree)
             with reading(machine) as connection:
                 if connection is None:
                     continue
