@@ -13,6 +13,8 @@ from p2pdrive.model import paths
 #: What is made anew, and what a folder stays for when it is deleted elsewhere.
 LITTER = (".DS_Store", "Thumbs.db", ".a.txt.swp", ".Trash-1000/old.txt")
 HOMES = ("home", "d/home")
+#: A lock has a longer name than its document, and no name has more than 255 bytes.
+_LOCKED_NAME_MAX = 60
 
 
 def leave_litter(person: Person) -> None:
@@ -26,9 +28,9 @@ def leave_litter(person: Person) -> None:
 def lock(person: Person) -> None:
     """An office program opens a document, and closes it in a while."""
     document = person.pick(person.files())
-    if document is None:
+    if document is None or len(document) > _LOCKED_NAME_MAX:
         return
-    path = paths.join(paths.parent(document), f".~lock.{paths.name(document)}#"[:80])
+    path = paths.join(paths.parent(document), f".~lock.{paths.name(document)}#")
     _leave(person, path)
     person.world.until_undone(lambda: _unlock(person, path), 5 * person.random.random())
 
@@ -45,11 +47,12 @@ def bring_home(person: Person) -> None:
     home = person.random.choice(HOMES)
     if person.machine.disk.exists(home):
         return
+    own = f" {person.number} of {person.machine.name}\n".encode()  # no two homes are the same
     files = {
-        "lock": b"",
+        "lock": b"lock" + own,
         "device.key": person.random.randbytes(32),
-        "config.json": b'{"format": 1}\n',
-        "drives.json": b'{\n  "format": 1,\n  "drives": []\n}\n',
+        "config.json": b'{"format": 1}' + own,
+        "drives.json": b'{\n  "format": 1,\n  "drives": []\n}' + own,
     }
     for name, data in files.items():
         path = paths.join(home, name)
