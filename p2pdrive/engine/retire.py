@@ -158,5 +158,8 @@ def _read_ranges(
     buffer = memoryview(bytearray(BLOCK_BYTES_MAX))
     for offset, length, block in wanted:
         view = buffer[:length]
-        if pread(view, offset) == length and blake3(view).digest() == block:
+        filled = 0
+        while count := pread(view[filled:], offset + filled):
+            filled += count
+        if filled == length and blake3(view).digest() == block:
             yield block, view

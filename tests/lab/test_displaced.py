@@ -5,7 +5,7 @@ import errno
 import pytest
 import trio
 
-from p2pdrive.lab.evidence import files_in
+from p2pdrive.lab.evidence import content_of, files_in, readable
 from p2pdrive.lab.machine import Ambush
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
@@ -115,5 +115,21 @@ def test_rename_that_an_old_disk_can_neither_do_nor_undo_is_done_later() -> None
         berta.disk.work()
         await trio.sleep(600)
         assert files_in(berta.disk.tree()) == {"g": b"old"}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_version_that_is_removed_while_reads_are_short_stays_in_the_history() -> None:
+    """Seed 8: what was read short counted as edited, and the only copy of the version was let go."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", b"the only version" * 100)
+        await world.converge()
+        berta.disk.short_reads = True
+        delete(anna, "f")
+        await world.converge()
+        content = content_of(b"the only version" * 100)
+        assert readable(berta, [content]) == {content.root}
 
     run_simulated(lambda: within_world(1, story), 1)
