@@ -95,6 +95,17 @@ class Acts:
         """Make a link where there is nothing."""
         self._new(path, Link(self.volume.number(), self.volume.stamp(), target))
 
+    def hard_link(self, path: str, new: str) -> None:
+        """Give a file another name."""
+        self._new(new, self._file(path))
+
+    def other_names(self, path: str) -> list[str]:
+        """All other names of what is at ``path``."""
+        found = self.volume.find(path)
+        if not isinstance(found, File) or found.links == 1:
+            return []
+        return [each for each, inode in self.volume.walk() if inode is found and each != path]
+
     def make_other(self, path: str) -> None:
         """Make something that no drive holds: a pipe."""
         self._new(path, Other(self.volume.number(), self.volume.stamp()))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from p2pdrive.folder.files import FileKind
 from p2pdrive.lab.desktop import bring_home, leave_litter, lock
 from p2pdrive.lab.person import PATHS, Person
+from p2pdrive.lab.programs import link_hard, save_with_old_time
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
 
@@ -223,8 +224,9 @@ def _write_held(person: Person, path: str, data: bytes) -> None:
             return
         disk.write_held(path, data)
         if held.links and now is not None:
-            visible = now if not now.startswith(STATE_DIRECTORY) else path
-            person.world.oracle.wrote(person.machine.name, visible, data, was)
+            for name in (now, *disk.other_names(now)):
+                visible = name if not name.startswith(STATE_DIRECTORY) else path
+                person.world.oracle.wrote(person.machine.name, visible, data, was)
         person.say("writes to", path, now=now)
     except OSError:
         pass  # a full disk, say: it is closed as it is
@@ -264,6 +266,8 @@ ACTIONS: dict[str, tuple[Act, int]] = {
     "change mode": (_change_mode, 4),
     "touch": (_touch, 2),
     "link": (_link, 4),
+    "link hard": (link_hard, 2),
+    "save with old time": (save_with_old_time, 6),
     "save": (_save_as_editors_do, 6),
     "swap": (_swap, 2),
     "replace by directory": (_replace_by_directory, 2),

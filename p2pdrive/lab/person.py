@@ -14,7 +14,7 @@ from p2pdrive.folder.defaults import is_litter
 from p2pdrive.folder.files import FileKind
 from p2pdrive.lab.evidence import homes_in
 from p2pdrive.model import paths
-from p2pdrive.model.paths import IGNORE_FILE
+from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
 
 if TYPE_CHECKING:
     from p2pdrive.lab.machine import Machine
@@ -93,10 +93,13 @@ class Person:
 
     def put(self, path: str, data: bytes, write: Callable[[], None]) -> None:
         """Write, and tell of it."""
-        replaced = self.current(path)
+        replaced, others = self.current(path), self.machine.disk.other_names(path)
         self.make_parents(path)
         write()
         self.world.oracle.wrote(self.machine.name, path, data, replaced)
+        for other in self.machine.disk.other_names(path):
+            if other in others and not other.startswith(STATE_DIRECTORY):  # it was written in place
+                self.world.oracle.wrote(self.machine.name, other, data, replaced)
         self.say("writes", path, bytes=len(data), begins=data[:24])
 
     def make_parents(self, path: str) -> None:
