@@ -29,6 +29,9 @@ class Acts:
         self.changes: set[str] = set()
         self.on_change: Callable[[], None] = _nothing
         self.held: dict[str, File] = {}
+        self.unfinished: set[str] = (
+            set()
+        )  # of those, the ones that are to be seen by nobody before they are closed
 
     def write(self, path: str, data: bytes, *, new_inode: bool = False, parents: bool = True) -> None:
         """Make or overwrite a file; with ``new_inode`` as editors do, by another file renamed over it.

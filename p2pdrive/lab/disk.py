@@ -131,6 +131,7 @@ class Disk(Acts):
         before = self.tree()
         self.kill()
         self.held.clear()
+        self.unfinished.clear()
         self.volume.crash()
         self.changes.clear()
         after = self.tree()
@@ -153,6 +154,7 @@ class Disk(Acts):
         assert isinstance(snapshot, _Snapshot)
         self.kill()
         self.held.clear()
+        self.unfinished.clear()
         self.volume.replace(_copied(snapshot.root), keeping=image)
         self.changes.clear()
 

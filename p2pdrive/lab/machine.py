@@ -24,6 +24,7 @@ from p2pdrive.lab.network import SimulatedStream
 from p2pdrive.lab.oddities import Oddity, mount_again
 from p2pdrive.lab.packs import PackDurability
 from p2pdrive.lab.process import Process
+from p2pdrive.lab.writing import tell_unfinished
 from p2pdrive.limits import WATCH_GATHER_SECONDS, WATCH_ROOT_SECONDS
 from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.secure.identity import Identity
@@ -207,6 +208,7 @@ class Machine:
         """Kill the node, and lose what was not made durable."""
         self.kill(silent=True)
         self.mount()
+        tell_unfinished(self)
         before = self.disk.tree()
         stats = {path: inode.stat() for path, inode in self.disk.volume.walk()}
         contents = self.disk.contents()

@@ -10,6 +10,7 @@ from p2pdrive.folder.files import FileKind
 from p2pdrive.lab.desktop import bring_home, leave_litter, lock
 from p2pdrive.lab.person import PATHS, Person
 from p2pdrive.lab.programs import link_hard, save_with_old_time
+from p2pdrive.lab.writing import append_often, write_slowly
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY
 
@@ -272,6 +273,8 @@ ACTIONS: dict[str, tuple[Act, int]] = {
     "swap": (_swap, 2),
     "replace by directory": (_replace_by_directory, 2),
     "hold": (_hold, 3),
+    "write slowly": (write_slowly, 3),
+    "append often": (append_often, 1),
     "rules": (_rules, 2),
     "odd name": (_odd_name, 2),
     "litter": (leave_litter, 3),

@@ -58,14 +58,15 @@ class Person:
     def files(self) -> list[str]:
         """All regular files that are a person's, but for the ignore rules: a link or folder there is no rule.
 
-        What programs left, and homes of nodes, are nobody's to edit.
+        What programs left, or are about to finish, and homes of nodes, are nobody's to edit.
         """
         tree = self.machine.disk.tree()
         homes = homes_in(tree)
+        left_alone = {IGNORE_FILE, *self.machine.disk.unfinished}
         return [
             path
             for path, shown in tree.items()
-            if shown[0] == "file" and path != IGNORE_FILE and not is_litter(paths.name(path))
+            if shown[0] == "file" and path not in left_alone and not is_litter(paths.name(path))
             if not any(paths.within(path, home) for home in homes)
         ]
 
