@@ -307,6 +307,8 @@ SEEN_SECONDS = 60
 #: Seconds until a drive that failed is tried again, and between looks whether its folder is back.
 DRIVE_RETRY_SECONDS = 30
 ROOT_POLL_SECONDS = 2
+#: Seconds between two notes in the home of how much of others' logs a drive holds: each is a file written.
+MARKS_SECONDS = 60
 #: Seconds that `join` waits for an answer before it goes on in the background.
 JOIN_WAIT_SECONDS = 15
 #: Seconds between two rounds of asking those who may let us in.

@@ -87,6 +87,9 @@ class InMemoryControl:
             raise InviteMalformed("That is no invite.")
         return Joined(DRIVE, "Photos", path)
 
+    async def choose(self, path: str, choice: str) -> None:
+        self.asked.append(("choose", path, choice))
+
     async def leave(self, path: str, forget: bool) -> None:
         self.asked.append(("leave", path, forget))
 

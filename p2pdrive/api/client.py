@@ -47,6 +47,10 @@ class Client:
         with _understood():
             return Joined(**json.loads(answer))
 
+    def choose(self, path: str, choice: str) -> None:
+        """What becomes of files that were deleted elsewhere since the folder was copied or left."""
+        self._ask("POST", "/choose", {"path": path, "choice": choice})
+
     def leave(self, path: str, forget: bool) -> None:
         """Stops syncing the drive at ``path``."""
         self._ask("POST", "/leave", {"path": path, "forget": forget})

@@ -77,6 +77,10 @@ class Control(Protocol):
         """Registers the folder as the invite's drive; becoming a member goes on in the background. ``yes`` as
         for ``share``."""
 
+    async def choose(self, path: str, choice: str) -> None:
+        """What becomes of files in the drive at ``path`` that were deleted elsewhere since it was copied or
+        left: ``restore``, ``catch-up`` or ``ask`` (they stay here alone)."""
+
     async def leave(self, path: str, forget: bool) -> None:
         """Stops syncing the drive at ``path``; its files stay. ``forget`` removes its ``.p2pdrive``."""
 

@@ -30,6 +30,7 @@ from p2pdrive.limits import (
     STREAM_QUIET_SECONDS,
     STREAM_SECONDS,
 )
+from p2pdrive.planning.reconcile import Choice
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +54,13 @@ class JoinRequest(BaseModel):
     link: str
     path: AbsolutePath
     yes: bool = False
+
+
+class ChooseRequest(BaseModel):
+    """POST /choose."""
+
+    path: AbsolutePath
+    choice: Choice
 
 
 class LeaveRequest(BaseModel):
@@ -106,6 +114,10 @@ def application(control: Control) -> FastAPI:
     @app.post("/join")
     async def join(request: JoinRequest) -> Joined:
         return await control.join(request.link, request.path, request.yes)
+
+    @app.post("/choose")
+    async def choose(request: ChooseRequest) -> None:
+        await control.choose(request.path, request.choice)
 
     @app.post("/leave")
     async def leave(request: LeaveRequest) -> None:

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from p2pdrive.cli.words import (
+    brought_lines,
     busy_text,
     contents,
     counted,
@@ -105,6 +106,9 @@ def _drive_changes(before: DriveStatus | None, after: DriveStatus) -> Iterator[s
     has = {problem_text(problem) for problem in after.problems}
     yield from (f"problem: {text}" for text in sorted(has - had))
     yield from (f"solved: {text}" for text in sorted(had - has))
+    known = before.brought if before and before.state is not DriveState.SCANNING else 0
+    if after.state is not DriveState.SCANNING and after.brought > known:
+        yield from map(str.strip, brought_lines(after))
     if after.conflicts > (before.conflicts if before else 0):
         yield counted(after.conflicts, "conflict")
 
@@ -164,5 +168,7 @@ def _render_drive(drive: DriveStatus, speed: Speed) -> Iterator[RenderableType]:
     if len(drive.problems) > PROBLEMS_SHOWN:
         more = counted(len(drive.problems) - PROBLEMS_SHOWN, "more problem")
         yield Text(f"   and {more}; see `p2pdrive status`", style="red")
+    for line in brought_lines(drive) if drive.brought else ():
+        yield Text(f" {line}", style="yellow")
     if drive.conflicts:
         yield Text(f"   {counted(drive.conflicts, 'conflict')}; see `p2pdrive status`", style="yellow")

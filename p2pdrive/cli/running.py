@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import click
 
@@ -13,6 +13,9 @@ from p2pdrive.cli.options import Settings, common
 if TYPE_CHECKING:  # trio takes a third of what `status` may
     import trio
     from rich.console import Console
+
+
+Answer = TypeVar("Answer")
 
 
 class Runnable(Control, Protocol):
@@ -37,6 +40,30 @@ def run(settings: Settings, listen: str | None, peers: tuple[str, ...], no_disco
 
     options = NodeOptions(listen=listen, peers=peers, discovery=not no_discovery)
     run_foreground(Node(settings.home, options), None, settings.debug)
+
+
+def do_ourselves(
+    settings: Settings,
+    request: Callable[[Control], Awaitable[Answer]],
+    show: Callable[[Answer], None],
+    run: bool,
+) -> None:
+    """No node runs: be it until Ctrl-C, or only do this one thing on its home."""
+    import trio
+
+    from p2pdrive.node.node import Node, NodeOptions
+
+    home = settings.home
+    node = Node(home, NodeOptions(listen=None, peers=(), discovery=True))
+
+    async def ask() -> None:
+        show(await request(node))
+
+    if run:
+        run_foreground(node, ask, settings.debug)
+    else:
+        with home.lock():
+            trio.run(ask)
 
 
 def run_foreground(node: Runnable, request: Callable[[], Awaitable[None]] | None, debug: bool) -> None:

@@ -2,20 +2,18 @@
 
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
 
 import click
 
 from p2pdrive.api.control import Control, Joined, Shared
+from p2pdrive.cli.choosing import asked_for_choice, choose, is_registered, with_choice
 from p2pdrive.cli.options import Settings, absolute, common, duration, short_name
-from p2pdrive.cli.running import run_foreground
+from p2pdrive.cli.running import do_ourselves
 from p2pdrive.cli.words import counted, printable
 from p2pdrive.errors import AskFirst, InviteError, NodeNotRunning
 from p2pdrive.limits import INVITE_USES_MAX
-
-Answer = TypeVar("Answer")
 
 
 @click.command()
@@ -28,6 +26,7 @@ Answer = TypeVar("Answer")
 @click.option("--expires", callback=duration, default="24h", show_default=True, help="30m, 24h, 7d or never.")
 @click.option("--yes", is_flag=True, help="Do not ask, be it that DIR is your whole home folder.")
 @click.option("--no-run", is_flag=True, help="Only print the invite; start the node later.")
+@with_choice
 @common
 @click.pass_obj
 def share(
@@ -39,18 +38,36 @@ def share(
     expires: int,
     yes: bool,
     no_run: bool,
+    choice: str | None,
 ) -> None:
-    """Make DIR a drive if it is none, and print an invite to it."""
+    """Make DIR a drive if it is none, and print an invite to it.
+
+    For a folder that was copied, restored or left: --restore or --catch-up says what becomes of the files in
+    it that were deleted on other machines since. Of a drive of this node nothing else is done then.
+    """
+    if choice is not None and is_registered(settings, directory):
+        choose(settings, directory, choice)
+        return
+    choice = choice or asked_for_choice(settings, directory)
 
     def show(shared: Shared) -> None:
         _show_invite(shared, role, uses)
 
     def ask(yes: bool) -> None:
         asked = (directory, name, role, uses, expires, yes)
+
+        async def share_it(node: Control) -> Shared:
+            shared = await node.share(*asked)
+            if choice is not None:
+                await node.choose(directory, choice)
+            return shared
+
         try:
             show(settings.client.share(*asked))
+            if choice is not None:
+                settings.client.choose(directory, choice)
         except NodeNotRunning:
-            _do_ourselves(settings, lambda node: node.share(*asked), show, run=not no_run)
+            do_ourselves(settings, share_it, show, run=not no_run)
 
     _confirmed(ask, yes)
 
@@ -60,10 +77,17 @@ def share(
 @click.argument("directory", metavar="DIR", callback=absolute)
 @click.option("--yes", is_flag=True, help="Do not ask, be it that DIR is your whole home folder.")
 @click.option("--no-run", is_flag=True, help="Only remember the invite; start the node later.")
+@with_choice
 @common
 @click.pass_obj
-def join(settings: Settings, invite: str, directory: str, yes: bool, no_run: bool) -> None:
-    """Become a member of the invite's drive and fill DIR with it."""
+def join(
+    settings: Settings, invite: str, directory: str, yes: bool, no_run: bool, choice: str | None
+) -> None:
+    """Become a member of the invite's drive and fill DIR with it.
+
+    --restore or --catch-up says what becomes of files that are in DIR and were deleted on other machines.
+    """
+    choice = choice or asked_for_choice(settings, directory)
 
     def show(joined: Joined) -> None:
         _say(f"{printable(joined.path)} will show the drive {printable(joined.name)}.")
@@ -71,8 +95,17 @@ def join(settings: Settings, invite: str, directory: str, yes: bool, no_run: boo
     def ask(yes: bool) -> None:
         try:
             show(settings.client.join(invite, directory, yes))
+            if choice is not None:
+                settings.client.choose(directory, choice)
         except NodeNotRunning:
-            _do_ourselves(settings, lambda node: node.join(invite, directory, yes), show, run=not no_run)
+
+            async def join_it(node: Control) -> Joined:
+                joined = await node.join(invite, directory, yes)
+                if choice is not None:
+                    await node.choose(directory, choice)
+                return joined
+
+            do_ourselves(settings, join_it, show, run=not no_run)
 
     with _removed_if_refused(directory):
         _confirmed(ask, yes)
@@ -93,7 +126,7 @@ def leave(settings: Settings, directory: str, forget: bool) -> None:
         settings.client.leave(directory, forget)
         show(None)
     except NodeNotRunning:
-        _do_ourselves(settings, lambda node: node.leave(directory, forget), show, run=False)
+        do_ourselves(settings, lambda node: node.leave(directory, forget), show, run=False)
 
 
 def _confirmed(ask: Callable[[bool], None], yes: bool) -> None:
@@ -128,30 +161,6 @@ def _removed_if_refused(directory: str) -> Iterator[None]:
             with suppress(OSError):  # none was made, or somebody has put something there
                 os.rmdir(directory)
         raise
-
-
-def _do_ourselves(
-    settings: Settings,
-    request: Callable[[Control], Awaitable[Answer]],
-    show: Callable[[Answer], None],
-    run: bool,
-) -> None:
-    """No node runs: be it until Ctrl-C, or only do this one thing on its home."""
-    import trio
-
-    from p2pdrive.node.node import Node, NodeOptions
-
-    home = settings.home
-    node = Node(home, NodeOptions(listen=None, peers=(), discovery=True))
-
-    async def ask() -> None:
-        show(await request(node))
-
-    if run:
-        run_foreground(node, ask, settings.debug)
-    else:
-        with home.lock():
-            trio.run(ask)
 
 
 def _show_invite(shared: Shared, role: str, uses: int) -> None:

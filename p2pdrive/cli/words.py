@@ -44,6 +44,8 @@ def drive_lines(drive: DriveStatus) -> Iterator[str]:
             f"  {counted(drive.conflicts, 'conflict')}: look for files named '... (conflict ...)', "
             "take what you need from them, and delete them"
         )
+    if drive.brought:
+        yield from brought_lines(drive)
     for peer in drive.peers:
         yield f"  {peer_text(peer)}"
     if drive.watching:
@@ -57,6 +59,18 @@ def drive_lines(drive: DriveStatus) -> Iterator[str]:
     if len(drive.problems) > PROBLEMS_SHOWN:
         more = counted(len(drive.problems) - PROBLEMS_SHOWN, "more problem")
         yield f"  and {more}; `p2pdrive status --json` lists all"
+
+
+def brought_lines(drive: DriveStatus) -> Iterator[str]:
+    """What a person is to choose about files that were deleted elsewhere."""
+    were = "was" if drive.brought == 1 else "were"
+    yield (
+        f"  {counted(drive.brought, 'file')} here {were} deleted on other machines since this folder was "
+        "copied or left. Until you choose, they stay here alone:"
+    )
+    share = f"`p2pdrive share {printable(drive.path)}"
+    yield f"    {share} --restore` brings them back everywhere"
+    yield f"    {share} --catch-up` deletes them here too; history keeps them"
 
 
 def state_text(drive: DriveStatus) -> str:

@@ -105,7 +105,7 @@ class Copies:
         if heads:
             return False
         view = View(version.path, version.actor, version.seq)
-        return self._replica.is_adopting(seen.path) or self._standing_loser(view) is not None
+        return self._standing_loser(view) is not None
 
     def version_in(self, seen: Observed) -> Record | None:
         """The version of another path whose copy a file of this name and content is, or once was."""

@@ -31,6 +31,7 @@ from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS, RULES
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
+from p2pdrive.planning.reconcile import Choice
 from p2pdrive.wire.messages import Join, Message
 
 _FORK = (
@@ -72,6 +73,7 @@ class Drive:
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
         self._to_look_again: set[str] = set()
         self._observing = False
+        self._chosen = trio.Event()  # what was brought along is to be gone through
         self._to_look = trio.Event()
         self._knowing_rules: trio.Event | None = None  # what others hide was known then: ``caught_up``
 
@@ -90,6 +92,7 @@ class Drive:
             nursery.start_soon(self.deleting.run)
             nursery.start_soon(self._look_again)
             nursery.start_soon(self.waiting.run)
+            nursery.start_soon(self._bring_back)
             nursery.start_soon(self._try_again)
             nursery.start_soon(keep_room, self.replica, self.problems, self.materialiser.wake)
             self.materialiser.wake()
@@ -131,6 +134,17 @@ class Drive:
             grant = log.membership.admit(device, request.name, request.invite, request.proof, now)
             if grant is not None:
                 pen.admit(grant)
+
+    async def choose(self, choice: Choice) -> None:
+        """What becomes of what the folder brought along and others had deleted. Durable on return."""
+        await self._offload(self.replica.choose, choice)
+        self.carry_out_choice()
+
+    def carry_out_choice(self) -> None:
+        """The replica was told what to do with what was brought along."""
+        self._chosen.set()
+        self.materialiser.wake()
+        self._moved()
 
     @property
     def settled(self) -> bool:
@@ -298,6 +312,19 @@ class Drive:
             if trio.current_time() >= rescan_at:
                 rescan_at = trio.current_time() + RESCAN_SECONDS
                 self._look_at([""])
+
+    async def _bring_back(self) -> None:
+        """What was brought along comes back everywhere, once a person has chosen that."""
+        while True:
+            after = ""
+            while self.replica.choice is Choice.RESTORE and (
+                page := await self._offload(self.replica.brought, after)
+            ):
+                after = page[-1]
+                await self._settle(page)
+            await self._offload(self.replica.forget_choice)
+            await self._chosen.wait()
+            self._chosen = trio.Event()
 
     # --- a remote edit
 

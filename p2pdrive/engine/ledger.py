@@ -14,6 +14,7 @@ from p2pdrive.folder.files import Stat
 from p2pdrive.history.authoring import Edit, Writing
 from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arrival, Arriving
+from p2pdrive.index.brought import Brought
 from p2pdrive.index.entries import Entry, View
 from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import paths
@@ -45,6 +46,11 @@ class Ledger:
         self._renames = Arriving(log.connection).renames()
         self._arrived: list[str] = []  # those of them that are decided
         self._marked = log.entries.among_unshown(named)
+        self._brought = Brought(log.connection)
+        self.brought = self._brought.among(named)  # paths that stay as they are until a person has chosen
+        self.former = self._brought.former(named) if replica.adopting else {}
+        self._held: dict[str, Kind] = {}
+        self._released: list[str] = []
         self._with_views = log.entries.with_views(named)
         self._with_live_below = log.registers.with_live_below(named)
         self._pen.prepare(named, self._heads)
@@ -220,10 +226,22 @@ class Ledger:
         """``path`` is still to be shown: ``size`` bytes."""
         self._marks[path] = size
 
+    def hold(self, path: str, kind: Kind) -> None:
+        """What is at ``path`` stays as it is until a person has chosen."""
+        if path not in self.brought:
+            self._held[path] = kind
+
+    def release(self, path: str) -> None:
+        """``path`` is as any other."""
+        if path in self.brought:
+            self._released.append(path)
+
     def finish(self) -> dict[str, int]:
         """Write what was gathered; the caller commits. Returns the marks of what is to be shown, by path."""
         self._write_puts()
         Arriving(self.log.connection).drop(self._arrived)
+        self._brought.put(self._held)
+        self._brought.drop(self._released)
         self.log.entries.mark_shown(
             path for path, size in self._marks.items() if size is None and path in self._marked
         )

@@ -13,7 +13,15 @@ from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.state import State
-from p2pdrive.errors import BlockMissing, DiskFull, FormatTooNew, IndexCorrupt, RecordRefused, RootMissing
+from p2pdrive.errors import (
+    BlockMissing,
+    DiskFull,
+    FormatTooNew,
+    IndexCorrupt,
+    RecordRefused,
+    RootMissing,
+    WorldError,
+)
 from p2pdrive.folder import defaults
 from p2pdrive.folder.files import Files
 from p2pdrive.folder.homes import Homes
@@ -21,6 +29,7 @@ from p2pdrive.folder.ignore import Ignore
 from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Frontier, Log
 from p2pdrive.index.arriving import Arriving
+from p2pdrive.index.brought import Brought
 from p2pdrive.index.database import Database
 from p2pdrive.index.entries import Entries
 from p2pdrive.limits import FORMAT_BYTES_MAX, PLAN_PATHS_MAX
@@ -29,6 +38,7 @@ from p2pdrive.model.genesis import Genesis
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, within
 from p2pdrive.model.record import Grant, Kind, Role
 from p2pdrive.planning.conflicts import judge
+from p2pdrive.planning.reconcile import Choice
 
 FORMAT = "p2pdrive drive, format 1\n"
 
@@ -42,10 +52,19 @@ class Replica:
     be looked into (``left_to_look_into``).
     """
 
-    def __init__(self, root: str, services: Services, marks: Frontier) -> None:
-        """Open the drive in the folder ``root``. ``marks`` are what the home remembers of our own actors.
+    def __init__(
+        self,
+        root: str,
+        services: Services,
+        marks: Frontier,
+        drive: bytes | None = None,
+        afresh: bool = False,
+    ) -> None:
+        """Open the drive in the folder ``root``. ``marks`` are what the home remembers of its log, our own
+        actors' first of all; ``drive`` is which one it must be, nothing is done to another. ``afresh``: its
+        past is not the one that this node knows.
 
-        Raises RootMissing, DriveError (no drive there), FormatTooNew, IndexCorrupt.
+        Raises RootMissing, WorldError (another drive), FormatTooNew, IndexCorrupt.
         """
         self.root = root
         self.services = services
@@ -60,16 +79,22 @@ class Replica:
             self._state = State(root)
             self.genesis = _genesis(self.database)
             self.drive = self.genesis.drive
+            if drive not in (None, self.drive):
+                raise WorldError(
+                    f"{root} holds the state of another drive, {self.genesis.name!r}, than the one "
+                    f"registered here. Nothing was changed. Put its own {STATE_DIRECTORY} back; or "
+                    f"`p2pdrive leave` the folder, and share or join it again."
+                )
             self.chunker = Chunker(self.genesis.chunking)
             self.store = Store(self.database, state / "packs", self._read_range, services.sync)
             opened.callback(self.store.close)
             clock = HybridClock(int(self._meta("clock") or 0))
             self.author = Author(services.identity, services.name, clock, services.now_ms, services.random)
-            self._former = dict(marks)
-            self._claim(marks)
+            self._former = self._claim(marks, afresh)
             self._mounts = _mounts(self._meta("mounts"))
             self.files.expect_mounts(self._mounts)
             self.adopting = bool(self._meta("adopting"))
+            self.choice = self._choice()
             self.left_to_adopt: set[str] = set()
             self.left_to_look_into: set[str] = set()
             self._homes = _homes(self._meta("homes"))
@@ -189,9 +214,38 @@ class Replica:
     def adopted(self, undecided: Iterable[str], unseen: Iterable[str]) -> None:
         """The folder was scanned whole since it was joined, restored or copied, but for ``undecided`` paths
         and what is in ``unseen`` directories."""
-        self._set_meta("adopting", 0)
+        with self.database.transaction() as connection:
+            self._set_meta("adopting", 0)
+            Brought(connection).forget_former()
         self.left_to_adopt, self.left_to_look_into = {*undecided}, {*unseen}
         self.adopting = False
+        self.forget_choice()
+
+    def choose(self, choice: Choice) -> None:
+        """What becomes of all that was brought along and is to be; durable. With RESTORE, what ``brought``
+        gives is to be settled."""
+        with self.database.transaction() as connection:
+            if choice is Choice.CATCH_UP:
+                Brought(connection).let_go()
+            self._set_meta("choice", choice.encode())
+        self.choice = choice
+        self.forget_choice()
+
+    def forget_choice(self) -> None:
+        """Once it is carried out: the next folder with another past is another question."""
+        if self.choice is not Choice.ASK and not self.adopting and not self.brought(""):
+            self._set_meta("choice", Choice.ASK.encode())
+            self.choice = Choice.ASK
+
+    def count_brought(self) -> int:
+        """How many files were brought along and await a choice."""
+        with self.database.read() as connection:
+            return Brought(connection).count()
+
+    def brought(self, after: str) -> list[str]:
+        """The next paths, in key order beyond ``after``, of what was brought along and awaits a choice."""
+        with self.database.read() as connection:
+            return Brought(connection).page(after, PLAN_PATHS_MAX)
 
     def looked_into(self, directory: str, undecided: Iterable[str], unseen: Iterable[str]) -> None:
         """The same of one directory, and of all that is in it."""
@@ -229,19 +283,30 @@ class Replica:
         self._former = self._former | {row[2]: (row[3], row[4]) for row in rows}
         return self._former
 
-    def _claim(self, marks: Frontier) -> None:
-        """Notice that the folder came from another device, or from a backup."""
+    def _claim(self, marks: Frontier, afresh: bool) -> Frontier:
+        """Notice that the folder came from another device, or from a backup. Returns the ``marks`` of our
+        own actors."""
         device = self.services.identity.device
         was = self._meta("device")
         with self.database.transaction() as connection:
             log = Log(connection, self.drive)
             if was != device:
                 self._set_meta("device", device)
-            if was not in (None, device) or restored(marks, log):
+            if afresh or was not in (None, device) or restored(marks, log, device):
                 start_afresh(log, drop_own=False)
                 self._set_meta("adopting", 1)
             if was not in (None, device):
                 self._set_meta("mounts", b"")  # of the other machine
+            return {actor: at for actor, at in marks.items() if log.device_of(actor) in (b"", device)}
+
+    def frontier(self) -> Frontier:
+        """All that is held of the log."""
+        with self.reading() as log:
+            return log.frontier()
+
+    def _choice(self) -> Choice:
+        found = self._meta("choice")
+        return Choice(found.decode()) if isinstance(found, bytes) else Choice.ASK
 
     def _meta(self, name: str) -> bytes | int | None:
         with self.database.read() as connection:
@@ -263,6 +328,14 @@ class Replica:
             raise BlockMissing("the file that the block was in is gone")
         with self.files.open(entry.path) as handle:
             return handle.pread(view, offset)
+
+
+def take_up(root: str, services: Services) -> None:
+    """Make the folder ``root``, a drive that this node does not know or knows no more, ready to be adopted.
+
+    Raises as opening it does.
+    """
+    Replica(root, services, {}, afresh=True).close()
 
 
 def create(root: str, genesis: Genesis, services: Services, adopting: bool) -> None:

@@ -14,7 +14,7 @@ from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.moved import as_it_was_said
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.secrets import refused_arrival
+from p2pdrive.engine.runs import decide, order, without_stale_renames
 from p2pdrive.engine.tasks import Settled, Task, marked
 from p2pdrive.errors import Changed, NotAtRest, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind
@@ -30,7 +30,15 @@ from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.deletions import Gone
 from p2pdrive.planning.patience import Patience
-from p2pdrive.planning.reconcile import Action, Adopt, Base, Blocked, Publish, Show, Situation, reconcile
+from p2pdrive.planning.reconcile import (
+    Adopt,
+    Base,
+    Blocked,
+    Hold,
+    Publish,
+    Show,
+    Situation,
+)
 
 
 class Settler:
@@ -67,7 +75,7 @@ class Settler:
             raise RootMissing(f"{self._replica.root} is not there any more.")
         self._replica.note_mounts()
         with self._replica.writing() as log, self._replica.author.writing(log) as pen:
-            observed = _without_stale_renames(log, observed, settled)
+            observed = without_stale_renames(log, observed, settled)
             ledger = Ledger(self._replica, log, pen, observed, live)
             may_write = log.membership.may_write(self._replica.services.identity.device)
             left = {seen.moved.path for seen in observed if seen.moved is not None}
@@ -78,7 +86,7 @@ class Settler:
 
             run = _Run(self._replica, ledger, may_write, settled, self._may_publish, may_delete)
             observed = [seen for seen in observed if run.recognise(seen)]
-            for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *_order(seen))):
+            for seen in sorted(observed, key=lambda seen: (not ledger.is_copy(seen.path), *order(seen))):
                 run.settle(seen)
             marks = ledger.finish()
             settled.published = pen.written
@@ -228,30 +236,6 @@ class Settler:
                 observer.known_directories.add(directory)  # to be made with what is to be in it
 
 
-def _without_stale_renames(log: Log, observed: Sequence[Observed], settled: Settled) -> list[Observed]:
-    """Without the files that were noted under another name since they were looked at: a rename that we
-    carried out, which a person's followed. They and that name are looked at again."""
-    origins = log.entries.get_many(seen.moved.path for seen in observed if seen.moved is not None)
-    stale: set[str] = set()
-    for seen in observed:
-        if seen.moved is None:
-            continue
-        origin = origins.get(seen.moved.path)
-        if origin is None or origin.id != seen.moved.id:
-            stale |= {seen.path, seen.moved.path}
-    settled.again += sorted(stale)
-    return [seen for seen in observed if seen.path not in stale]
-
-
-def _order(seen: Observed) -> tuple[bool, bytes]:
-    """What is gone comes first, the inside of a directory before itself; then what is there, from the top.
-
-    (Before all that, copies: what a person did to a copy was done seeing what is beside it.)
-    """
-    live = seen.content.live
-    return (live, paths.key(seen.path) if live else paths.inside_first(seen.path))
-
-
 class _Run:
     """One transaction of settling."""
 
@@ -295,8 +279,13 @@ class _Run:
                 self._settled.again.append(seen.path)
             else:
                 self._hold(seen, entry)
-        else:
+        elif not self._is_too_early(seen, entry):
             self._settle_path(seen, entry)
+
+    def _is_too_early(self, seen: Observed, entry: Entry | None) -> bool:
+        """Whether it was brought along, and what others know of it may still come: a scan decides then."""
+        brought = entry is None and seen.content.live and self._replica.is_adopting(seen.path)
+        return brought and not self._may_publish(seen.path)
 
     def _hold(self, seen: Observed, entry: Entry) -> None:
         """The deletion of ``entry`` waits."""
@@ -313,17 +302,15 @@ class _Run:
 
     def _settle_path(self, seen: Observed, entry: Entry | None) -> None:
         now = self._situation(seen, entry)
-        action = _decide(now)
+        action = decide(now)
+        if isinstance(action, Hold):
+            self._await_choice(action, seen, entry)
+            return
         published = isinstance(action, Publish)
         if isinstance(action, Publish):
-            if not self._may_publish(seen.path):
-                self._settled.again.append(seen.path)
+            if self._must_wait(action, seen, entry) or not self._publish(action, seen):
                 return
-            if entry is not None and not action.content.live and not self._may_delete(seen.path, ""):
-                self._hold(seen, entry)
-                return
-            if not self._publish(action, seen):
-                return
+            self._ledger.release(seen.path)
             verdict = self._ledger.verdict(seen.path)
             if verdict.content == action.content and not (verdict.losers or now.verdict.losers):
                 self._copies.show_losers(seen.path, verdict, set())  # those that are shown are stale
@@ -334,7 +321,7 @@ class _Run:
             now = self._situation(seen, entry)
             if verdict.content.metadata != action.content.metadata:  # others closed it without seeing this
                 now = now._replace(unshown=True)
-            action = _decide(now)
+            action = decide(now)
         tasks = len(self._settled.tasks)
         match action:
             case Adopt():
@@ -348,6 +335,7 @@ class _Run:
                 return
             case None if entry is not None and seen.manifest is not None and not published:
                 self._ledger.note(seen, entry.vector)  # hashed again, and the same
+        self._ledger.release(seen.path)
         made = {task.keep.path for task in self._settled.tasks[tasks:] if task.keep}
         self._copies.show_losers(seen.path, now.verdict, made)
         if len(self._settled.tasks) == tasks:
@@ -366,6 +354,22 @@ class _Run:
         elif (seen.manifest is not None or past is not None) and not action.keep and action.aside is None:
             self._ledger.note(seen, past or {})
 
+    def _must_wait(self, action: Publish, seen: Observed, entry: Entry | None) -> bool:
+        """Whether it may not be published yet: the path is looked at again, or its deletion waits."""
+        if not self._may_publish(seen.path):
+            self._settled.again.append(seen.path)
+            return True
+        if entry is not None and not action.content.live and not self._may_delete(seen.path, ""):
+            self._hold(seen, entry)
+            return True
+        return False
+
+    def _await_choice(self, action: Hold, seen: Observed, entry: Entry | None) -> None:
+        if entry is None or seen.manifest is not None:
+            self._ledger.note(seen, action.seen)
+        self._ledger.hold(seen.path, action.content.kind)
+        self._finish(seen)
+
     def _finish(self, seen: Observed) -> None:
         """The folder shows what the heads say."""
         self._settled.well.append(seen.path)
@@ -376,15 +380,17 @@ class _Run:
 
     def _situation(self, seen: Observed, entry: Entry | None) -> Situation:
         base = Base(entry.content, entry.vector) if entry is not None else None
-        past = None
+        past, brought = None, seen.path in self._ledger.brought
         if base is None and seen.content.live and self._replica.is_adopting(seen.path):
-            past = self._past(seen)
+            past, brought = self._past(seen), True
+            if past is None and seen.path in self._ledger.former:  # edited since that was shown
+                base = Base(DELETED, self._ledger.former[seen.path])
+        choice = self._replica.choice if brought else None
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         unshown = self._ledger.is_unshown(seen.path)
         mtime_ns = None if self._ledger.live or seen.stat is None else seen.stat.mtime_ns
-        return Situation(
-            seen.path, heads, verdict, base, seen.content, self._may_write, past, unshown, mtime_ns
-        )
+        may_write, disk = self._may_write, seen.content
+        return Situation(seen.path, heads, verdict, base, disk, may_write, past, unshown, mtime_ns, choice)
 
     def _past(self, seen: Observed) -> Vector | None:
         """The version that a file brought along with the folder equals; the copy of a loser is older than
@@ -430,10 +436,3 @@ class _Run:
             keep=keep,
         )
         self._settled.tasks.append(task)
-
-
-def _decide(now: Situation) -> Action | None:
-    """What to do; a secret that others published is not shown."""
-    action = reconcile(now)
-    why = refused_arrival(now.path, now.verdict.content) if isinstance(action, Show) else None
-    return action if why is None else Blocked(now.path, why)

@@ -64,6 +64,8 @@ class DriveStatus:
     """One drive as this node sees it; ``missing_*`` is known of, and not yet here.
 
     ``deleting``: files and folders that are gone here, of which the others will be told in a moment.
+    ``brought``: files here that were deleted elsewhere since the folder was copied or left; a person is to
+    choose what becomes of them.
     ``deleted_lately``: of how many they were told in the minute before the folder went away.
     ``polled_directories`` are looked through now and then, as changes in them are not told; ``watching`` says
     in words why, how late changes are noticed there, and what mends it.
@@ -89,6 +91,7 @@ class DriveStatus:
     polled_directories: int = 0
     watching: str = ""
     busy: tuple[BusyStatus, ...] = ()
+    brought: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from p2pdrive.history.log import Log
 from p2pdrive.index.arriving import Arriving
+from p2pdrive.index.brought import Brought
 from p2pdrive.limits import BATCH_BYTES_MAX, BATCH_RECORDS_MAX
 from p2pdrive.model.batch import NO_BATCH, Header, actor_id, body_root, signed_bytes
 from p2pdrive.model.clock import HybridClock
@@ -192,14 +193,21 @@ def start_afresh(log: Log, drop_own: bool) -> None:
     """
     for path in log.disown(drop_own):
         log.registers.recompute(path)
+    brought = Brought(log.connection)
+    if drop_own:
+        brought.forget_former()
+    else:
+        brought.keep_former()
+    brought.forget_all()
     log.entries.forget_all()
     Arriving(log.connection).forget_all()
     log.mark_all_unshown()
 
 
-def restored(marks: Mapping[bytes, tuple[int, bytes]], log: Log) -> bool:
-    """Whether the log lacks what we once noted of our own actors in ``marks`` (actor → (seq, hash))."""
+def restored(marks: Mapping[bytes, tuple[int, bytes]], log: Log, device: bytes) -> bool:
+    """Whether the log is older than ``marks`` (actor → (seq, hash)), which were once noted of it. ``device``
+    is ours: what we disowned, and may have dropped, is not missed."""
     return any(
-        seq > 0 and not log.is_disowned(actor) and log.hash_at(actor, seq) != digest
+        seq > 0 and not log.is_disowned(actor, device) and log.hash_at(actor, seq) != digest
         for actor, (seq, digest) in marks.items()
     )

@@ -143,10 +143,10 @@ class Log:
             ORDER BY number"""
         return self._db.execute(sql, (device,)).fetchall()
 
-    def is_disowned(self, actor: bytes) -> bool:
-        """Whether ``actor`` is known here as one that is not ours, or not any more."""
-        row = self._db.execute("SELECT own FROM actors WHERE id = ?", (actor,)).fetchone()
-        return row is not None and not row[0]
+    def is_disowned(self, actor: bytes, device: bytes) -> bool:
+        """Whether ``actor`` is one of ``device``, which is ours, that does not write any more."""
+        row = self._db.execute("SELECT own, device FROM actors WHERE id = ?", (actor,)).fetchone()
+        return row is not None and not row[0] and row[1] == device
 
     def disown(self, drop: bool) -> list[str]:
         """Our actors are ours no more; with ``drop`` their logs go. Returns the paths that lost records."""

@@ -83,4 +83,10 @@ FIFTH = (
     "ALTER TABLE arriving ADD COLUMN private INTEGER NOT NULL DEFAULT 0",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH)
+#: What a folder with another past brought along, and others had deleted; what its entries stood for.
+SIXTH = (
+    "CREATE TABLE brought (key BLOB PRIMARY KEY, kind INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE former (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)

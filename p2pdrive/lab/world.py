@@ -11,6 +11,7 @@ from random import Random
 import trio
 
 from p2pdrive.errors import DiskFull
+from p2pdrive.lab.choosing import choose
 from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.network import Network
 from p2pdrive.lab.oddities import ODDITIES
@@ -167,6 +168,8 @@ class World:
         began = trio.current_time()
         pause, well = 0.5, 0
         while well < _STEADY_LOOKS:
+            for machine in self.members:
+                choose(machine, machine.random)
             why = differing(self)
             well = well + 1 if why is None else 0
             if why is not None and trio.current_time() - began >= PATIENCE_SECONDS:

@@ -27,6 +27,7 @@ from typing import Any
 from p2pdrive.errors import FormatTooNew, HomeInUse, NotWritable, Unreadable
 from p2pdrive.folder.homes import DRIVES, KEY, KEY_BYTES, LOCK
 from p2pdrive.limits import LABEL_BYTES_MAX, SOCKET_PATH_BYTES_MAX
+from p2pdrive.planning.reconcile import Choice
 
 FORMAT = 1
 
@@ -44,8 +45,9 @@ class Registration:
     """A folder that this node keeps in sync.
 
     ``path`` is absolute; ``drive`` the drive's id in hex; ``invite`` the link of a join that is not yet
-    finished. ``marks`` holds, for each actor (hex) that this device ever was in the drive, the last known
-    seq and that batch's hash (hex): a folder that knows less was restored from a backup.
+    finished. ``marks`` holds, for each actor (hex) of the drive, the last known seq and that batch's hash
+    (hex), those of this device first of all: a folder that knows less was restored from a backup. ``choice``
+    is what a person chose for a folder that was not open then.
     """
 
     path: str
@@ -53,6 +55,7 @@ class Registration:
     paused: bool = False
     invite: str | None = field(default=None, repr=False)
     marks: Mapping[str, tuple[int, str]] = field(default_factory=dict)
+    choice: str = Choice.ASK.value
 
 
 class Home:
@@ -260,7 +263,9 @@ def _registration(entry: Any) -> Registration:
     for actor, (seq, batch) in marks.items():
         sound = _is_hex(actor, 16) and isinstance(seq, int) and seq >= 0 and _is_hex(batch, 32)
         _require(sound, "a mark is not {actor: [seq, hash]}")
-    return Registration(path, drive, paused, invite, marks)
+    choice = entry.get("choice", Choice.ASK.value)
+    _require(choice in [each.value for each in Choice], "a 'choice' is none")
+    return Registration(path, drive, paused, invite, marks, choice)
 
 
 def _is_label(value: Any) -> bool:

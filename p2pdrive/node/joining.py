@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import trio
 
-from p2pdrive.engine.replica import create, is_drive
+from p2pdrive.engine.replica import create, is_drive, take_up
 from p2pdrive.engine.services import Services
 from p2pdrive.errors import InviteError, P2PDriveError
 from p2pdrive.limits import JOIN_RETRY_SECONDS, JOIN_RETRY_SECONDS_MAX
@@ -121,6 +121,8 @@ class Joining:
             raise P2PDriveError("whoever answered sent another drive")
         if not is_drive(self.path):
             await self._services.offload(create, self.path, genesis, self._services, True)
+        else:
+            await self._services.offload(take_up, self.path, self._services)
         self.outcome.set()
 
     async def _serve(

@@ -14,7 +14,8 @@ from p2pdrive.engine.services import Services
 from p2pdrive.engine.status import DriveState
 from p2pdrive.errors import RootMissing, WorldError
 from p2pdrive.history.log import Frontier
-from p2pdrive.limits import DRIVE_RETRY_SECONDS, ROOT_POLL_SECONDS
+from p2pdrive.limits import DRIVE_RETRY_SECONDS, MARKS_SECONDS, ROOT_POLL_SECONDS
+from p2pdrive.planning.reconcile import Choice
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +23,9 @@ log = logging.getLogger(__name__)
 class Keeper:
     """One drive of this node. ``drive`` is set while it is open; else ``state`` and ``trouble`` say why.
 
-    ``marks`` are what the home remembers of our own actors; ``save_marks`` is called with what they became,
-    and returns when that is durable.
+    ``marks`` are what the home remembers of the drive's log; ``save_marks`` is called with what they became,
+    and returns when that is durable. ``choice`` is what a person chose while the drive was not open;
+    ``chosen`` is called once the drive knows.
     ``moved`` is called when the drive opened, closed, or its status may have changed.
     """
 
@@ -35,6 +37,8 @@ class Keeper:
         marks: Frontier,
         save_marks: Callable[[Frontier], None],
         moved: Callable[[], None],
+        choice: Choice = Choice.ASK,
+        chosen: Callable[[], None] = lambda: None,
     ) -> None:
         self.path = path
         self.id = drive
@@ -49,6 +53,8 @@ class Keeper:
         self._marks = marks
         self._save_marks = save_marks
         self._moved = moved
+        self.choice = choice
+        self._chosen = chosen
 
     async def run(self) -> None:
         """Keep the drive at work until cancelled, and set ``ended``; never raises what is wrong with it."""
@@ -77,16 +83,19 @@ class Keeper:
                 await trio.sleep(DRIVE_RETRY_SECONDS)
 
     async def _work(self) -> None:
-        replica = await self._services.offload(Replica, self.path, self._services, self._marks)
+        offload = self._services.offload
+        replica = await offload(Replica, self.path, self._services, self._marks, self.id)
         try:
             self.name = replica.genesis.name
-            if replica.drive != self.id:
-                raise WorldError(
-                    f"{self.path} holds another drive than the one registered here. Leave it, and join again."
-                )
+            if self.choice is not Choice.ASK:
+                await offload(replica.choose, self.choice)
+                self.choice = Choice.ASK
+                self._chosen()
             self.drive = Drive(replica, self._moved, self._remember)
             self._moved()
-            await self.drive.run()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._note_frontier, replica)
+                await self.drive.run()
         finally:
             self.deleted_lately = self.drive.deleting.told_lately if self.drive is not None else 0
             self.drive = None
@@ -94,11 +103,21 @@ class Keeper:
                 self._remember(await self._services.offload(_close, replica, self._marks))
             self._moved()
 
+    async def _note_frontier(self, replica: Replica) -> None:
+        """Note now and then how much of others' logs is held: an older folder lacks that, though this device
+        may have written nothing since."""
+        while True:
+            await trio.sleep(MARKS_SECONDS)
+            self._remember(await self._services.offload(replica.frontier))
+
     def _remember(self, marks: Frontier) -> None:
         """Note our frontier outside the folder, so that an older folder is recognised as restored."""
-        if marks != self._marks:
-            self._save_marks(marks)
-            self._marks = marks
+        known = self._marks | {
+            actor: at for actor, at in marks.items() if at[0] >= self._marks.get(actor, at)[0]
+        }
+        if known != self._marks:
+            self._save_marks(known)
+            self._marks = known
 
     async def _until_root_is_back(self) -> None:
         while True:
@@ -127,7 +146,7 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def _close(replica: Replica, marks: Frontier) -> Frontier:
     try:
         with replica.reading() as log:
-            return replica.marks(log)
+            return log.frontier() | replica.marks(log)
     except WorldError:
         return marks
     finally:

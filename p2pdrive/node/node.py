@@ -29,7 +29,7 @@ from p2pdrive import __version__
 from p2pdrive.api.control import Joined, Member, Shared, Version
 from p2pdrive.api.server import serve as serve_api
 from p2pdrive.engine.drive import Drive
-from p2pdrive.engine.replica import drive_of, is_drive
+from p2pdrive.engine.replica import drive_of, is_drive, take_up
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.status import NodeInfo, NodeStatus
 from p2pdrive.errors import DriveError, InviteError, PortInUse
@@ -62,6 +62,7 @@ from p2pdrive.node.sharing import (
     make_invite,
     make_invite_while_closed,
 )
+from p2pdrive.planning.reconcile import Choice
 from p2pdrive.secure.identity import Identity
 from p2pdrive.secure.invite import Invite
 from p2pdrive.wire.messages import VERSION, Hello
@@ -197,7 +198,16 @@ class Node:
             return
         marks = _unhexed(registration.marks)
         path, drive = registration.path, bytes.fromhex(registration.drive)
-        keeper = Keeper(path, drive, self._services, marks, lambda m: self._save_marks(path, m), self._moved)
+        keeper = Keeper(
+            path,
+            drive,
+            self._services,
+            marks,
+            lambda marks: self._save_marks(path, marks),
+            self._moved,
+            Choice(registration.choice),
+            lambda: self._save_choice(path, Choice.ASK),
+        )
         scope = trio.CancelScope()
         self._keepers[path] = (keeper, scope)
         self._nursery.start_soon(_within, scope, keeper.run)
@@ -254,6 +264,8 @@ class Node:
             created = await offload(make_drive, path, name, self._services)
             registration = Registration(path, (await offload(drive_of, path)).hex())
             self._check_not_here(registration.drive, path)
+            if not created:
+                await offload(take_up, path, self._services)
         invite = await self._make_invite(path, role, uses, expires)
         if path not in self._registrations:
             self._register(registration)
@@ -302,6 +314,18 @@ class Node:
         self._moved()
         if forget:
             await self._services.offload(forget_state, path)
+
+    async def choose(self, path: str, choice: str) -> None:
+        """What becomes of files that the folder brought along, and others had deleted. Raises DriveError."""
+        if path not in self._registrations:
+            raise DriveError(f"{path} is no drive of this node. `p2pdrive status` lists them.")
+        chosen, drive = Choice(choice), self._drive_at(path)
+        if drive is not None:
+            await drive.choose(chosen)
+        else:
+            self._save_choice(path, chosen)  # for when it opens
+            if path in self._keepers:
+                self._keepers[path][0].choice = chosen
 
     async def log(self, path: str) -> list[Version]:
         """The versions of one path, newest first. Raises DriveError where no open drive holds it."""
@@ -403,6 +427,11 @@ class Node:
     def _unregister(self, path: str) -> None:
         self._registrations.pop(path, None)
         self._home.save_registrations(tuple(self._registrations.values()))
+
+    def _save_choice(self, path: str, choice: Choice) -> None:
+        entry = self._registrations.get(path)
+        if entry is not None and entry.choice != choice:
+            self._register(replace(entry, choice=choice.value))
 
     def _save_marks(self, path: str, marks: Frontier) -> None:
         entry = self._registrations.get(path)

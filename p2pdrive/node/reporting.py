@@ -41,6 +41,7 @@ async def drive_status(
         return replace(status, deleted_lately=keeper.deleted_lately)
     try:
         counts = await drive.replica.services.offload(_count, drive.replica)
+        brought = await drive.replica.services.offload(drive.replica.count_brought)
     except WorldError as error:  # the folder went just now: the keeper hears of it soon
         now = drive.replica.services.now_ns()
         trouble = (ProblemStatus("", str(error), when(now)),)
@@ -64,6 +65,7 @@ async def drive_status(
         polled_directories=drive.outlook.polled.directories,
         watching=drive.outlook.polled.words(),
         busy=tuple(_busy(drive)),
+        brought=brought,
     )
 
 

@@ -7,6 +7,7 @@ the folder equal to the verdict. A plan for a state that it has led to is empty.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import NamedTuple
 
 from p2pdrive.model import clock
@@ -14,6 +15,15 @@ from p2pdrive.model.heads import Heads
 from p2pdrive.model.record import Content, Kind, Record
 from p2pdrive.model.vector import joined
 from p2pdrive.planning.conflicts import Verdict, is_implied
+
+
+class Choice(StrEnum):
+    """What becomes of files that a folder with another past (copied, restored) brought along, and that were
+    deleted elsewhere since: they stay here alone until a person decides."""
+
+    ASK = "ask"
+    RESTORE = "restore"  # they come back everywhere, as new versions
+    CATCH_UP = "catch-up"  # they are deleted here too; history keeps them
 
 
 class Base(NamedTuple):
@@ -30,6 +40,8 @@ class Situation(NamedTuple):
     adopted (after a join, a restore or a copy): the vector of the version that ``disk`` equals, if any.
     ``unshown``: what the heads said before, or say now, is still to be shown, be it a time alone.
     ``mtime_ns``: of what nobody was seen to change; None where a person changed it just now.
+    ``brought``: what is there was brought along by a folder with another past, so a deletion elsewhere takes
+    it only by choice.
     """
 
     path: str
@@ -41,6 +53,7 @@ class Situation(NamedTuple):
     past: Mapping[bytes, int] | None = None
     unshown: bool = False
     mtime_ns: int | None = None
+    brought: Choice | None = None
 
 
 class Publish(NamedTuple):
@@ -70,6 +83,15 @@ class Show(NamedTuple):
     keep: bool = False
 
 
+class Hold(NamedTuple):
+    """The disk shows ``content``, which stands for ``seen`` and was deleted since: it stays until a person
+    has chosen."""
+
+    path: str
+    content: Content
+    seen: Mapping[bytes, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Blocked:
     """A local change that this device may not publish; it stays as it is."""
@@ -78,7 +100,7 @@ class Blocked:
     what: str
 
 
-Action = Publish | Adopt | Show | Blocked
+Action = Publish | Adopt | Show | Hold | Blocked
 
 
 def reconcile(now: Situation) -> Action | None:
@@ -87,6 +109,8 @@ def reconcile(now: Situation) -> Action | None:
     if base is None and disk.live and now.past is not None:
         base = Base(disk, now.past)  # an older version, brought along: no edit
     if not _changed(base, disk):
+        if base is not None and now.brought is not None and disk.live and not verdict.content.live:
+            return _brought(now, base, now.brought)
         return _remote(now, base)
     if disk.identity == verdict.content.identity:
         edited = base is not None and base.content.identity == disk.identity
@@ -117,6 +141,14 @@ def _as_changed(now: Situation, base: Base | None) -> Content:
         return disk
     unchanged = disk.private == base.content.private and dict(base.seen) == dict(now.verdict.seen)
     return replace(disk, private=wanted.private) if unchanged else disk
+
+
+def _brought(now: Situation, base: Base, choice: Choice) -> Action:
+    if choice is Choice.CATCH_UP:
+        return _show(now)
+    if choice is Choice.RESTORE and now.may_write:
+        return Publish(now.path, now.disk, joined([base.seen, *(head.vector for head in now.heads)]))
+    return Hold(now.path, now.disk, base.seen)
 
 
 def _made_room(now: Situation) -> bool:

@@ -173,7 +173,7 @@ async def test_status_as_json_has_the_promised_keys(socket, control, home, capsy
     assert set(drive) == {
         *("id", "name", "path", "role", "state", "files", "directories", "bytes"),
         *("missing_files", "missing_bytes", "conflicts", "problems", "peers", "busy"),
-        *("deleting", "deleted_lately"),
+        *("deleting", "deleted_lately", "brought"),
         *("polled_directories", "watching"),
     }
     assert drive["state"] == "in-sync"

@@ -3,6 +3,7 @@
 import trio
 from trio.testing import MockClock
 
+from p2pdrive.planning.reconcile import Choice
 from tests.engine.world import World
 
 LARGE = "".join(f"{number:x} " for number in range(60_000))
@@ -38,6 +39,9 @@ async def test_a_folder_with_older_versions_is_brought_up_to_date(
     anna.look()
     await world.quiet()
     await berta.join(anna)
+    await trio.sleep(10)
+    assert berta.files() == {"r.txt": "new", "gone.txt": "deleted since"}  # nothing is deleted unasked
+    await berta.drive.choose(Choice.CATCH_UP)
     await world.converge()
     assert anna.files() == {"r.txt": "new"}
 

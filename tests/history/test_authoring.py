@@ -208,15 +208,15 @@ def test_log_that_lacks_what_was_noted_is_a_restored_one() -> None:
     (founder,) = founded(0)
     founder.edit("a", ONE)
     restore = backup(founder)
-    assert not restored(marks(founder), founder.log)
+    assert not restored(marks(founder), founder.log, founder.device)
     founder.edit("a", TWO)
     noted = marks(founder)
-    assert not restored(noted, founder.log)
+    assert not restored(noted, founder.log, founder.device)
     restore()
-    assert restored(noted, founder.log)
-    assert not restored({}, founder.log)
-    assert restored({b"u" * 16: (1, bytes(32))}, founder.log)
-    assert not restored({b"u" * 16: (0, bytes(32))}, founder.log)
+    assert restored(noted, founder.log, founder.device)
+    assert not restored({}, founder.log, founder.device)
+    assert restored({b"u" * 16: (1, bytes(32))}, founder.log, founder.device)
+    assert not restored({b"u" * 16: (0, bytes(32))}, founder.log, founder.device)
 
 
 def test_log_with_another_batch_at_the_noted_place_is_a_restored_one() -> None:
@@ -227,7 +227,7 @@ def test_log_with_another_batch_at_the_noted_place_is_a_restored_one() -> None:
     noted = marks(founder)
     restore()
     founder.edit("a", THREE)
-    assert restored(noted, founder.log)
+    assert restored(noted, founder.log, founder.device)
 
 
 @pytest.mark.parametrize("drop", [False, True])
@@ -390,7 +390,7 @@ def test_no_dot_is_used_twice_however_often_folders_are_restored_and_copied(
 
 
 def _claim(machine: Machine, noted: dict[bytes, tuple[int, bytes]]) -> None:
-    if restored(noted, machine.log):
+    if restored(noted, machine.log, machine.device):
         with machine.transaction():
             start_afresh(machine.log, drop_own=False)
 

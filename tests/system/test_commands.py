@@ -14,7 +14,8 @@ STATUS = {"node", "drives"}
 NODE = {"device", "name", "version", "listen"}
 DRIVE = {
     "id", "name", "path", "role", "state", "files", "directories", "bytes", "missing_files", "missing_bytes",
-    "conflicts", "problems", "peers", "deleting", "deleted_lately", "polled_directories", "watching",
+    "conflicts", "problems", "peers", "deleting", "deleted_lately", "brought", "polled_directories",
+    "watching", "busy",
 }  # fmt: skip
 PEER = {"device", "name", "role", "connected", "address", "in_sync", "sent_bytes", "received_bytes"}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.machines import Machines, eventually, settled, tree, write
+from tests.system.machines import Machine, Machines, eventually, settled, tree, write
 
 FILES = {f"d{number % 20}/{number}.txt": f"file {number}\n" for number in range(1000)}
 
@@ -51,3 +51,34 @@ def test_all_files_that_a_person_deletes_are_counted_until_the_others_are_told(m
     laptop.wait()
     settled(laptop, desktop)
     assert tree(desktop.folder) == {}
+
+
+def test_a_copy_that_is_shared_in_place_of_its_folder_loses_nothing_and_a_person_chooses(
+    machines: Machines,
+) -> None:
+    laptop, desktop = machines.started("laptop", "desktop")
+    write(laptop.folder, FILES)
+    desktop.join(laptop.share())
+    settled(laptop, desktop)
+    copy = laptop.base / "Copy"
+    laptop.stop()
+    subprocess.run(["cp", "-a", laptop.folder, copy], check=True)
+    laptop.start()
+    for number in range(4):
+        shutil.rmtree(laptop.folder / f"d{number}")
+    settled(laptop, desktop)
+    before = tree(desktop.folder)
+    laptop.cli("leave", laptop.folder)
+    laptop.share(folder=copy)
+    laptop.folder = copy
+    eventually(lambda: laptop.drive()["brought"] == len(FILES) // 5 and _in_sync(laptop), laptop.drive)
+    assert tree(desktop.folder) == before
+    assert "--restore` brings them back everywhere" in laptop.cli("status").stdout
+    laptop.cli("share", copy, "--restore")
+    settled(laptop, desktop)
+    assert tree(copy).keys() >= FILES.keys()
+    assert laptop.drive()["brought"] == 0
+
+
+def _in_sync(machine: Machine) -> bool:
+    return bool(machine.drive()["state"] == "in-sync")
