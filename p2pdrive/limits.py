@@ -212,8 +212,19 @@ LOW_PART = 20
 YIELDED_AT_ONCE = 64
 #: Seconds between two looks at the room on a drive's disk.
 ROOM_SECONDS = 5.0
-#: Bytes asked for and not yet received from one peer: a gigabit link at 100 ms.
+#: Bytes asked for and not yet received from one peer, at least and at most: an average block, and a gigabit
+#: link at 100 ms.
+IN_FLIGHT_BYTES_MIN = 256 * KIB
 IN_FLIGHT_BYTES_MAX = 16 * MIB
+#: Seconds that answers may wait for those before them: long enough to keep a line busy while what came is put
+#: away, short enough for an edit, whose announcement, record and blocks each wait for that long.
+LINE_SECONDS = 0.3
+#: Requests that share what may be under way, so that answers come in pieces; and requests of blocks under way
+#: at one peer by one run of paths, so that a run alone can use it all.
+REQUESTS_IN_WINDOW = 4
+REQUESTS_PER_RUN = 5
+#: How many times what may be under way others may ask for before one who waits is next.
+PASSED_WINDOWS_MAX = 8
 #: Seconds until a path with a problem is tried again, at first and at most.
 RETRY_SECONDS_MIN = 1.0
 RETRY_SECONDS_MAX = 300.0
@@ -290,8 +301,15 @@ PROGRESS_LOOK_SECONDS = 1.0
 SCAN_STEP_PATHS = 5000
 #: Missing paths held by a scan, so that renames are met under their new names first; some 10 MB.
 SCAN_MISSING_MAX = 100_000
-#: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire.
-RUNS_AT_ONCE = 4
+#: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire. QUICK ones are
+#: for what is small, FRESH ones for the newest large files (a second begins only for what is newer still),
+#: STEADY ones for all the rest.
+QUICK_RUNS = 2
+FRESH_RUNS = 3
+STEADY_RUNS = 3
+RUNS_AT_ONCE = QUICK_RUNS + FRESH_RUNS + STEADY_RUNS
+#: Bytes of a file that is small: it goes before larger ones, and takes 0.1 s of a line of 2 MB/s.
+SMALL_FILE_BYTES_MAX = 256 * KIB
 #: Files shown lately that are remembered (some 300 bytes each), to pass over what the watcher says of them.
 SHOWN_REMEMBERED_MAX = 50_000
 

@@ -169,7 +169,7 @@ class Copies:
                 self._ledger.touch(seen.path, 0)
         else:
             self.show_losers(seen.path, verdict, set())  # of what others made of it
-            self._ledger.mark_unshown(seen.path, 0)
+            self._ledger.mark_unshown(seen.path)
         return True
 
     def _perform(

@@ -67,7 +67,7 @@ class Drive:
             self._look_again_soon,
             self._progressed,
             self._may_publish,
-            lambda: self.exchange.pulling,
+            lambda: self.exchange.removable,
             self.deleting,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named

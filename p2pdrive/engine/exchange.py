@@ -69,6 +69,7 @@ class Exchange:
         self._pulled = pulled
         self._changed = changed
         self.pulling = False
+        self._pulled_to = 0  # the last mark in ``unshown`` when pulling ended
         self.peers: dict[Link, Peer] = {}
         self.standing = Standing()
         self.settled = False
@@ -115,6 +116,12 @@ class Exchange:
         """Our own log was dropped, and what members hold of it must be pulled first."""
         self.caught_up.set()  # who waits looks again
         self.caught_up = trio.Event()
+
+    @property
+    def removable(self) -> int | None:
+        """The last mark in ``unshown`` beyond which nothing is removed, as what is still being pulled may say
+        that the file got another name; None while nothing is."""
+        return self._pulled_to if self.pulling else None
 
     def members(self) -> list[Peer]:
         """The peers that are members and have announced themselves."""
@@ -196,6 +203,7 @@ class Exchange:
                 ) as bug:  # met by what one peer said: the drive goes on without that peer
                     logger.exception("pulling from %s failed", peer.link.device.hex()[:8], exc_info=bug)
                     peer.link.close("this node failed over what it was told")
+            self._pulled_to = await self._replica.services.offload(self._last_mark)
             self.pulling = False
             self._pulled()
             self._changed()
@@ -231,6 +239,10 @@ class Exchange:
             await self.look()
             if peer.frontier is not None and peer.link.device in self.standing.members:
                 self.caught_up.set()
+
+    def _last_mark(self) -> int:
+        with self._replica.reading() as log:
+            return log.entries.last_mark()
 
     def _forget_fruitless(self) -> None:
         for peer in self.peers.values():

@@ -10,15 +10,13 @@ from p2pdrive.engine.show import needs_bytes, temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import LinkClosed, ProtocolViolation
 from p2pdrive.index.manifests import Manifests as HeldManifests
-from p2pdrive.limits import BLOCK_BYTES_MAX, REQUEST_MANIFESTS_MAX
+from p2pdrive.limits import BLOCK_BYTES_MAX, REQUEST_MANIFESTS_MAX, REQUESTS_PER_RUN
 from p2pdrive.model.manifest import ENTRY_BYTES, Manifest
 from p2pdrive.model.record import Content
 from p2pdrive.net.link import Link
 from p2pdrive.planning.fetching import Fetching
 from p2pdrive.wire.messages import Blocks, GetBlocks, GetManifestPart, GetManifests
 
-#: Requests of blocks under way at one peer by one gathering: while one is answered, the next waits there.
-WORKERS_PER_PEER = 3
 NOBODY = "no connected device has this content. It is fetched as soon as one that has it connects."
 _HELD_ELSEWHERE = -2
 
@@ -34,11 +32,14 @@ class Fetcher:
         self._promised = 0  # bytes of disk that what is under way needs
         self._contradicting: set[tuple[bytes, int, int]] = set()  # found to be so; that cannot change
 
-    async def fetch(self, tasks: Sequence[Task], earlier: frozenset[str]) -> dict[str, str]:
+    async def fetch(
+        self, tasks: Sequence[Task], earlier: frozenset[str], urgency: int | None
+    ) -> dict[str, str]:
         """Gather the contents of ``tasks`` in their temporaries; returns path → why, where it failed.
 
         ``earlier`` are the temporaries that were there when the drive was opened: nothing in them, nor in
-        those that could not be completed since, nor in those ``not_shown``, is fetched again.
+        those that could not be completed since, nor in those ``not_shown``, is fetched again. ``urgency`` is
+        as ``Turns`` says.
         """
         failed: dict[str, str] = {}
         wants: list[Want] = []
@@ -56,7 +57,7 @@ class Fetcher:
         self._promised += gathering.claimed
         try:
             if missing:
-                await _Transfer(self._replica, gathering, missing, self._links).run()
+                await _Transfer(self._replica, gathering, missing, self._links, urgency).run()
         finally:
             self._promised -= gathering.claimed
         self._begun.difference_update(want.name for want in wants)
@@ -166,12 +167,15 @@ class _Transfer:
         gathering: Gathering,
         missing: Sequence[tuple[bytes, int]],
         links: Callable[[], Sequence[Link]],
+        urgency: int | None,
     ) -> None:
         self._replica = replica
+        self._urgency = urgency
         self._gathering = gathering
         self._fetching = Fetching(missing)
         self._links = links
         self._news = trio.Event()
+        self._waiting_for_turns: set[trio.CancelScope] = set()
 
     async def run(self) -> None:
         """Until every block has come or cannot be had from those who were connected at the start."""
@@ -180,7 +184,7 @@ class _Transfer:
             for link in links:
                 self._fetching.add_peer(link)
             for link in links:
-                for _ in range(WORKERS_PER_PEER):
+                for _ in range(REQUESTS_PER_RUN):
                     nursery.start_soon(self._work, link)
         if not self._fetching.done:
             self._gathering.give_up(self._fetching.remaining, NOBODY)
@@ -188,24 +192,42 @@ class _Transfer:
     async def _work(self, link: Link) -> None:
         try:
             while not self._fetching.done and self._fetching.knows(link):
-                blocks = self._fetching.next_request(link)
+                if not await self._take_turn(link):
+                    return
+                blocks = self._next_request(link)
                 if blocks:
                     await self._request(link, blocks)
-                elif self._fetching.under_way:
-                    await self._news.wait()  # what another was asked for may come back to us
-                else:
+                    continue
+                link.turns.pass_on()
+                if not self._fetching.under_way:
                     return
+                await self._news.wait()  # what another was asked for may come back to us
         except LinkClosed:
             self._fetching.remove_peer(link)
         finally:
             self._tell()
 
+    async def _take_turn(self, link: Link) -> bool:
+        """Wait for a turn on ``link``; False where all has come meanwhile."""
+        with trio.CancelScope() as scope:
+            self._waiting_for_turns.add(scope)
+            await link.turns.take(self._urgency)
+        self._waiting_for_turns.discard(scope)
+        return not scope.cancelled_caught
+
+    def _next_request(self, link: Link) -> list[bytes]:
+        if self._fetching.done or not self._fetching.knows(link):
+            return []
+        return self._fetching.next_request(link, link.turns.window.request_bytes)
+
     async def _request(self, link: Link, blocks: list[bytes]) -> None:
         tag = link.tag(self._replica.drive)
         allowance = len(blocks) * BLOCK_BYTES_MAX  # how long they are said to be is anybody's word
-        async with link.request(GetBlocks(tag, 0, tuple(blocks)), allowance) as answers:
-            async for answer in answers:
-                await self._take(link, blocks, answer)
+        with link.turns.asking(self._fetching.length(blocks)) as asked:
+            async with link.request(GetBlocks(tag, 0, tuple(blocks)), allowance) as answers:
+                async for answer in answers:
+                    link.turns.came(asked, len(answer.payload))
+                    await self._take(link, blocks, answer)
 
     async def _take(self, link: Link, blocks: list[bytes], answer: Blocks) -> None:
         pieces = []
@@ -227,3 +249,6 @@ class _Transfer:
     def _tell(self) -> None:
         self._news.set()
         self._news = trio.Event()
+        if self._fetching.done:
+            for scope in self._waiting_for_turns:
+                scope.cancel()

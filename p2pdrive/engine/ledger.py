@@ -20,9 +20,10 @@ from p2pdrive.index.manifests import Manifests
 from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, merge, winner
 from p2pdrive.model.manifest import Manifest
-from p2pdrive.model.record import Kind, Record
+from p2pdrive.model.record import DIRECTORY, Kind, Record
 from p2pdrive.model.vector import Vector
 from p2pdrive.planning.conflicts import Verdict, judge
+from p2pdrive.planning.ordering import Lane, lane_of
 
 
 class Ledger:
@@ -58,7 +59,7 @@ class Ledger:
         self._puts: dict[str, tuple[Entry, Manifest | None]] = {}
         self.touched: set[str] = set()
         self.published: set[str] = set()  # paths of which records were written
-        self._marks: dict[str, int | None] = {}  # bytes of what is to be shown, None for shown
+        self._marks: dict[str, tuple[int, Lane] | None] = {}  # what is to be shown, None for shown
 
     def entry(self, path: str) -> Entry | None:
         """What the index says that ``path`` showed."""
@@ -212,7 +213,7 @@ class Ledger:
     def touch(self, path: str, size: int) -> None:
         """What was done elsewhere changed what ``path`` is to show: ``size`` bytes."""
         self.touched.add(path)
-        self._marks[path] = size
+        self._marks[path] = (size, Lane.PLAIN)
 
     def mark_shown(self, path: str) -> None:
         """The folder shows what the heads of ``path`` say."""
@@ -222,9 +223,11 @@ class Ledger:
         """Whether what the heads of ``path`` said before this run is still to be shown."""
         return path in self._marked
 
-    def mark_unshown(self, path: str, size: int) -> None:
-        """``path`` is still to be shown: ``size`` bytes."""
-        self._marks[path] = size
+    def mark_unshown(self, path: str, verdict: Verdict | None = None) -> None:
+        """``path`` is still to be shown, or its conflict copy is."""
+        content = verdict.content if verdict is not None else DIRECTORY
+        is_here = verdict is None or bool(verdict.moved_from)
+        self._marks[path] = (content.size, lane_of(content, is_here=is_here))
 
     def hold(self, path: str, kind: Kind) -> None:
         """What is at ``path`` stays as it is until a person has chosen."""
@@ -243,13 +246,15 @@ class Ledger:
         self._brought.put(self._held)
         self._brought.drop(self._released)
         self.log.entries.mark_shown(
-            path for path, size in self._marks.items() if size is None and path in self._marked
+            path for path, mark in self._marks.items() if mark is None and path in self._marked
         )
-        unshown = {path: size for path, size in self._marks.items() if size is not None}
-        kept = {path: self._marked[path][0] for path, size in unshown.items() if self._stands(path, size)}
-        new = [(path, size) for path, size in unshown.items() if path not in kept]
+        unshown = {path: mark for path, mark in self._marks.items() if mark is not None}
+        kept = {
+            path: self._marked[path][0] for path, (size, _) in unshown.items() if self._stands(path, size)
+        }
+        new = [(path, size, lane) for path, (size, lane) in unshown.items() if path not in kept]
         self.log.entries.mark_unshown(new)
-        marked = self.log.entries.among_unshown(path for path, _ in new)
+        marked = self.log.entries.among_unshown(path for path, _, _ in new)
         return kept | {path: serial for path, (serial, _) in marked.items()}
 
     def _stands(self, path: str, size: int) -> bool:

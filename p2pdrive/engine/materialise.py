@@ -1,21 +1,24 @@
 """Making the folder show what the heads say: settle, fetch, show, in runs of paths.
 
-Several runs are under way at once, so that one waits for the disk while another uses the wire. What is
-still to be shown is in the index (``unshown``); nothing here needs to survive a restart.
+Several runs are under way at once, so that one waits for the disk while another uses the wire, and no small
+or fresh change waits for a large or old one (``planning/ordering.py``). What is still to be shown is in the
+index (``unshown``); nothing here needs to survive a restart.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import trio
 
 from p2pdrive.engine.deleting import Deleting
 from p2pdrive.engine.fetch import Fetcher
-from p2pdrive.engine.moved import with_sources
+from p2pdrive.engine.moved import with_sources, without_needed_copies
 from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.engine.recover import take_up_edits
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.room import make_room_for_index
+from p2pdrive.engine.room import make_room_for_index, write_with_room
 from p2pdrive.engine.settle import Settler
 from p2pdrive.engine.show import Shower, Shown, needs_bytes
 from p2pdrive.engine.tasks import Settled, Task
@@ -23,11 +26,15 @@ from p2pdrive.engine.waiting import Waiting
 from p2pdrive.errors import DiskFull
 from p2pdrive.folder.files import Displaced, FileKind, Stat
 from p2pdrive.folder.safe_write import IN_USE
-from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, RUNS_AT_ONCE, SHOWN_REMEMBERED_MAX
+from p2pdrive.limits import PLAN_BYTES_MAX, PLAN_PATHS_MAX, SHOWN_REMEMBERED_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
+from p2pdrive.planning.ordering import SLOTS, Lane, Mark, Run, Slot, choose, lane_of
+
+#: Runs for which others wait share what the line carries in a moment.
+_RUNS_IN_WINDOW = 2
 
 #: Why a directory is not removed that would only be found not empty again and again.
 _STUCK = "it was deleted or replaced elsewhere, and goes when what is in it can: see the problems there."
@@ -38,7 +45,9 @@ class Materialiser:
     must be at rest before.
 
     ``look_again(paths)`` is called with paths that changed under our hands; ``changed`` after every step
-    forward. ``may_publish`` as ``Settler`` says; ``deleting`` knows which deletions may be published.
+    forward. ``may_publish`` as ``Settler`` says; ``deleting`` knows which deletions may be published. No file
+    is removed yet that was marked in ``unshown`` after the serial ``removable``, as more of the log is on its
+    way: it may be wanted under another name. None is for no bound.
     """
 
     def __init__(
@@ -50,10 +59,11 @@ class Materialiser:
         look_again: Callable[[Iterable[str]], None],
         changed: Callable[[], None],
         may_publish: Callable[[str], bool],
-        pulling: Callable[[], bool],
+        removable: Callable[[], int | None],
         deleting: Deleting,
     ) -> None:
         self._replica = replica
+        self._links = links
         self._offload = replica.services.offload
         self._fetcher = Fetcher(replica, links)
         self._settler = Settler(replica, waiting.patience, may_publish, deleting.permits)
@@ -63,17 +73,19 @@ class Materialiser:
         self._problems = problems
         self._look_again = look_again
         self._changed = changed
-        self._pulling = pulling
+        self._removable = removable
         self._one_at_a_time = trio.Lock()
-        self._slots = trio.Semaphore(RUNS_AT_ONCE)
         self._to_do = trio.Event()
+        self._under_way: list[Run] = []
+        self._tried: set[str] = set()  # since there was news
         self._showing: set[str] = set()  # paths with a task under way; nobody else may settle them
         self._earlier: frozenset[str] = frozenset()
         self._left: frozenset[Displaced] = frozenset()  # displaced, and what it holds is kept elsewhere too
         self.shown: dict[str, Stat] = {}  # what was shown lately, to know the watcher's echo of it
 
     def wake(self) -> None:
-        """There may be something to show."""
+        """There is news: there may be something to show, and what was tried may be tried again."""
+        self._tried.clear()
         self._to_do.set()
 
     @property
@@ -88,7 +100,10 @@ class Materialiser:
             while True:
                 await self._to_do.wait()
                 self._to_do = trio.Event()
-                await self._show_all(nursery)
+                while (run := await self._choose()) is not None:
+                    await self._begin(run, nursery)
+                if not self._under_way:
+                    await self._rest()
 
     def forget_shown(self, gone: Iterable[str]) -> None:
         """What is gone is news when it comes back, even as it was."""
@@ -141,61 +156,84 @@ class Materialiser:
             await self._offload(make_room_for_index, self._replica)
             return Shown(problems=[Problem(task.path, str(full)) for task in tasks])
 
-    async def _show_all(self, nursery: trio.Nursery) -> None:
-        """One pass over what is unshown. Removals come last, and not while more of the log is on its way: the
-        file that is removed here may be wanted under another name."""
-        removals: list[str] = []
-        after = ""
-        while page := await self._offload(self._unshown, after):
-            after = page[-1][0]
-            due = [row for row in page if row[0] not in self._showing and not self._problems.waits(row[0])]
-            for run in _runs(due):
-                removals += await self._settle_and_show(run, nursery, removing=False)
-        if not self._pulling():
-            for run in _runs((path, 0) for path in removals):
-                await self._settle_and_show(run, nursery, removing=True)
-        if not self._showing:
-            self._left = await self._offload(take_up_edits, self._replica, self._left)
-            if not await self._offload(self._unshown, ""):
-                await self._offload(self._tidy)
+    async def _choose(self) -> Run | None:
+        """What to begin now; None where nothing is due, or no slot is free for it."""
+        free = [slot for slot, most in SLOTS.items() if self._in(slot) < most]
+        line = max((link.turns.window.size for link in self._links()), default=PLAN_BYTES_MAX)
+        choice = partial(
+            choose,
+            free,
+            is_due=partial(self._is_due, trio.current_time()),
+            under_way=list(self._under_way),
+            room=line // _RUNS_IN_WINDOW,
+        )
+        run = await self._offload(self._chosen, choice, self._removable())
+        if run is not None:
+            self._tried.update(run.paths)
+        return run
 
-    async def _settle_and_show(self, run: Sequence[str], nursery: trio.Nursery, removing: bool) -> list[str]:
-        """Begin to show a run of paths; returns those to be removed, left alone unless ``removing``."""
-        await self._slots.acquire()
-        self._slots.release()  # only to wait until it makes sense to decide
+    def _chosen(self, choice: Callable[..., Run | None], removable: int | None) -> Run | None:
+        with self._replica.reading() as log:
+            last = log.entries.last_mark()  # a later mark may say that a file is to be renamed
+            bound = last if removable is None else min(last, removable)
+            return choice(pages=partial(log.entries.unshown_in, limit=PLAN_PATHS_MAX), removable=bound)
+
+    def _is_due(self, now: float, mark: Mark) -> bool:
+        path = mark.path
+        return path not in self._showing and path not in self._tried and not self._problems.waits(path, now)
+
+    def _in(self, slot: Slot) -> int:
+        return sum(run.slot is slot for run in self._under_way)
+
+    async def _begin(self, run: Run, nursery: trio.Nursery) -> None:
+        """Settle a run of paths, and begin to show those that turn out to be of its kind."""
         async with self._one_at_a_time:
-            settled = await self._settled([path for path in run if path not in self._showing])
-            tasks = await self._offload(with_sources, self._replica, settled.tasks)
-            removals = [task.path for task in tasks if not task.content.live and not removing]
-            tasks = [task for task in tasks if task.content.live or removing]
+            free = [path for path in run.paths if path not in self._showing]
+            settled = await self._settled(free)
+            tasks = await self._offload(self._feasible, settled.tasks)
+            if unsure := _sources_lost(settled.tasks, tasks).difference(run.paths, self._showing):
+                self._note(settled)
+                settled = await self._settled([*unsure, *free])
+                tasks = await self._offload(self._feasible, settled.tasks)
+            lanes = {task.path: _lane(task) for task in tasks}
+            others = {_owner(task): lanes[task.path] for task in tasks if not run.takes(lanes[task.path])}
             taken = {_owner(task) for task in tasks if not self._showing.isdisjoint(_claims([task]))}
             tasks = [
                 task  # what is above the run's paths was settled too, and may have to wait
                 for task in tasks
-                if _owner(task) not in taken and not self._problems.waits(_owner(task))
+                if run.takes(lanes[task.path])
+                and _owner(task) not in taken
+                and not self._problems.waits(_owner(task))
             ]
             self._showing.update(_claims(tasks))
+        if others:
+            with suppress(DiskFull):  # else they are tried again when there is news
+                await self._offload(self._change_lanes, others)
+                self._tried.difference_update(others)
+                self._to_do.set()
         self._note(settled)
         self._report((Problem(path, IN_USE) for path in settled.waiting), Kind.HELD)
-        await self._start(tasks, nursery)
-        return removals
-
-    async def _start(self, tasks: Sequence[Task], nursery: trio.Nursery) -> None:
+        if not {*settled.well}.isdisjoint(run.paths):
+            self.wake()  # others may have waited for these
         if tasks:
-            await self._slots.acquire()
-            nursery.start_soon(self._carry_out, tasks)
+            self._under_way.append(run)
+            nursery.start_soon(self._carry_out, run, tasks)
 
-    async def _carry_out(self, tasks: Sequence[Task]) -> None:
+    def _feasible(self, tasks: Sequence[Task]) -> list[Task]:
+        return without_needed_copies(self._replica, with_sources(self._replica, tasks))
+
+    async def _carry_out(self, run: Run, tasks: Sequence[Task]) -> None:
         try:
             wanted = [task for task in tasks if needs_bytes(task)]
-            failed = await self._fetcher.fetch(wanted, self._earlier) if wanted else {}
+            failed = await self._fetcher.fetch(wanted, self._earlier, _urgency(run)) if wanted else {}
             owners = {task.path: _owner(task) for task in tasks}
             self._report((Problem(owners[path], why) for path, why in failed.items()), Kind.SHOWN)
             ready = [task for task in tasks if task.path not in failed]
             shown = await self._shown(ready)
         finally:
             self._showing.difference_update(_claims(tasks))
-            self._slots.release()
+            self._under_way.remove(run)
+            self._to_do.set()  # there is a slot
         done = set(shown.done)
         self._fetcher.not_shown(task for task in ready if task.path not in done)
         failing, held = _of_owners(shown.problems, owners), _of_owners(shown.held, owners)
@@ -251,9 +289,18 @@ class Materialiser:
         for problem in problems:
             self._problems.report(problem, kind)
 
-    def _unshown(self, after: str) -> list[tuple[str, int]]:
+    async def _rest(self) -> None:
+        """Nothing is being shown: what a person wrote to our versions may be put beside them."""
+        self._left = await self._offload(take_up_edits, self._replica, self._left)
+        if await self._offload(self._all_is_shown):
+            await self._offload(self._tidy)
+
+    def _all_is_shown(self) -> bool:
         with self._replica.reading() as log:
-            return log.entries.unshown(after, PLAN_PATHS_MAX)
+            return not log.entries.last_mark()
+
+    def _change_lanes(self, changed: Mapping[str, Lane]) -> None:
+        write_with_room(self._replica, lambda log: log.entries.change_lanes(changed))
 
     def _tidy(self) -> None:
         """All is shown: what is still in the temporary area belongs to nothing."""
@@ -286,15 +333,22 @@ def _owner(task: Task) -> str:
     return task.view.of if task.view is not None else task.path
 
 
-def _runs(rows: Iterable[tuple[str, int]]) -> Iterator[list[str]]:
-    """Cut (path, bytes) into runs that are worth one sync of the disk; a large file is one by itself."""
-    run: list[str] = []
-    size = 0
-    for path, length in rows:
-        if run and (size + length > PLAN_BYTES_MAX or len(run) == PLAN_PATHS_MAX):
-            yield run
-            run, size = [], 0
-        run.append(path)
-        size += length
-    if run:
-        yield run
+def _lane(task: Task) -> Lane:
+    return lane_of(task.content, is_here=not needs_bytes(task))
+
+
+def _sources_lost(before: Iterable[Task], after: Iterable[Task]) -> set[str]:
+    """The files to rename that are not for certain what they were: to be looked at, as a look may tell."""
+    kept = {task.moved_from for task in after}
+    return {task.moved_from for task in before if task.moved_from} - kept
+
+
+def _urgency(run: Run) -> int | None:
+    """Whose blocks are asked for first: what is quick at once, then the newest."""
+    match run.slot:
+        case Slot.QUICK:
+            return None
+        case Slot.FRESH:
+            return run.serial
+        case Slot.STEADY:
+            return 0

@@ -24,6 +24,8 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         entries = log.entries.get_many(sources)
         heads = log.registers.heads_of(sources)
         crowded = log.registers.with_live_below(sources)
+        for source in log.entries.with_views(sources):
+            marks.pop(source, None)  # it is to be settled by itself, as its copies go too
     stats = replica.files.stats(sources)
 
     def checked(task: Task) -> Task:
@@ -42,6 +44,18 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
         return _with_source(task, entry, wanted, mark)
 
     return [checked(task) for task in tasks]
+
+
+def without_needed_copies(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
+    """The tasks without the removals of conflict copies whose path is still to be shown: a copy may hold what
+    the path is to show, and then its bytes need not come from elsewhere."""
+    copies = {task.path: task.before.view for task in tasks if not task.content.live and task.before}
+    needed = {path: view.of for path, view in copies.items() if view is not None}
+    if not needed:
+        return list(tasks)
+    with replica.reading() as log:
+        unshown = log.entries.among_unshown(needed.values())
+    return [task for task in tasks if needed.get(task.path) not in unshown]
 
 
 def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:

@@ -139,10 +139,10 @@ class Problems:
         """Whether anything in ``directory`` has a problem."""
         return directory in self._inside
 
-    def waits(self, path: str) -> bool:
-        """Whether it is too early to try ``path`` again."""
+    def waits(self, path: str, now: float | None = None) -> bool:
+        """Whether it is too early to try ``path`` again. A thread has no loop time, and gives it: ``now``."""
         trouble = self._troubles.get(path)
-        return trouble is not None and trouble.retry_at > self._loop_time()
+        return trouble is not None and trouble.retry_at > (self._loop_time() if now is None else now)
 
     def lasts(self, path: str, seconds: float) -> bool:
         """Whether ``path`` has been tried again and again for as long."""

@@ -29,6 +29,7 @@ from p2pdrive.model.record import DELETED, Kind
 from p2pdrive.model.vector import Vector, joined
 from p2pdrive.planning.conflicts import Verdict, judge
 from p2pdrive.planning.deletions import Gone
+from p2pdrive.planning.ordering import Lane
 from p2pdrive.planning.patience import Patience
 from p2pdrive.planning.reconcile import (
     Adopt,
@@ -206,7 +207,7 @@ class Settler:
             copies = [
                 copy.path for path in log.entries.with_views(ignored) for copy in log.entries.views(path)
             ]
-            log.entries.mark_unshown((copy, 0) for copy in copies)
+            log.entries.mark_unshown((copy, 0, Lane.PLAIN) for copy in copies)
             settled.touched.update(copies)
             self._forget(log, ignored)
 
@@ -341,7 +342,7 @@ class _Run:
         if len(self._settled.tasks) == tasks:
             self._finish(seen)
         else:
-            self._ledger.mark_unshown(seen.path, now.verdict.content.size)
+            self._ledger.mark_unshown(seen.path, now.verdict)
 
     def _note_what_is_there(
         self, action: Show, seen: Observed, entry: Entry | None, past: Vector | None

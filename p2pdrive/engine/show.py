@@ -41,6 +41,7 @@ from p2pdrive.model import paths
 from p2pdrive.model.problem import Problem
 from p2pdrive.model.record import DELETED, Content, Kind
 from p2pdrive.planning.conflicts import copied
+from p2pdrive.planning.ordering import Lane
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class Shower:
             note_archived(self._replica, log, run.kept)
             Arriving(log.connection).drop([*run.shown.done, *run.to_make])
             log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
-            log.entries.mark_unshown((path, 0) for path in run.shown.check)
+            log.entries.mark_unshown((path, 0, Lane.PLAIN) for path in run.shown.check)
 
         write_with_room(self._replica, noted)
         now = self._replica.services.now_ns()

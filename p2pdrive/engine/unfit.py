@@ -9,6 +9,7 @@ from p2pdrive.index.entries import Entry
 from p2pdrive.limits import PLAN_PATHS_MAX
 from p2pdrive.model.record import Kind
 from p2pdrive.planning.conflicts import Verdict, judge
+from p2pdrive.planning.ordering import Lane
 
 
 def unfit(replica: Replica, log: Log, path: str, entry: Entry | None) -> str | None:
@@ -50,7 +51,8 @@ def forget_unfit(replica: Replica) -> None:
                 for each in ([own] if own is not None else []) + log.entries.below(path):
                     log.entries.delete(each.path)
                     replica.store.unborrow(log.connection, each.id)
-                    log.entries.mark_unshown([(each.view.of if each.view is not None else each.path, 0)])
+                    shown_for = each.view.of if each.view is not None else each.path
+                    log.entries.mark_unshown([(shown_for, 0, Lane.PLAIN)])
 
 
 def _entries(replica: Replica) -> Iterator[Entry]:

@@ -12,8 +12,9 @@ from p2pdrive.limits import BATCH_RECORDS_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.batch import NO_BATCH, Batch, Header, signed_bytes
 from p2pdrive.model.heads import Heads, winner
-from p2pdrive.model.record import Change, Grant, Kind, Record, decode
+from p2pdrive.model.record import DELETED, Change, Content, Grant, Kind, Record, decode
 from p2pdrive.model.vector import joined
+from p2pdrive.planning.ordering import Lane, lane_of
 from p2pdrive.secure.identity import verify
 
 #: actor → (seq, hash of the batch that ends there)
@@ -236,11 +237,22 @@ class Log:
         Returns all of them.
         """
         best = {path: winner(heads) for path, heads in changed.items()}
-        marked = [(path, head.content.size if head is not None else 0) for path, head in best.items()]
+        contents = {path: head.content if head is not None else DELETED for path, head in best.items()}
+        here = {path for path, head in best.items() if head is not None and head.moved_from}
+        here |= self._shown_as(contents)
+        marked = [
+            (path, content.size, lane_of(content, is_here=path in here)) for path, content in contents.items()
+        ]
         above = (directory for path in changed for directory in self.unsound_above(path, directories))
-        marked += [(directory, 0) for directory in above]
+        marked += [(directory, 0, Lane.PLAIN) for directory in above]
         self.entries.mark_unshown(marked)
-        return [path for path, _ in marked]
+        return [path for path, _, _ in marked]
+
+    def _shown_as(self, contents: Mapping[str, Content]) -> set[str]:
+        """The large files that the folder shows already, be it with another time."""
+        large = {path: content for path, content in contents.items() if lane_of(content) is Lane.LARGE}
+        entries = self.entries.get_many(large).values()
+        return {entry.path for entry in entries if entry.content.identity == large[entry.path].identity}
 
     def _heads_for(self, changes: Sequence[Change]) -> dict[str, Heads]:
         """The heads of all paths that ``changes`` are about, read at once."""

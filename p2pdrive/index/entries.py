@@ -5,7 +5,7 @@ listed in ``unshown``, kept in the same transactions as the heads.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
@@ -16,8 +16,12 @@ from p2pdrive.limits import NAMED_AT_ONCE
 from p2pdrive.model import paths
 from p2pdrive.model.record import Content, Kind
 from p2pdrive.model.vector import Vector
+from p2pdrive.planning.ordering import Lane, Mark
 
 ValueT = TypeVar("ValueT")
+
+#: Above any serial that SQLite gives.
+_SERIAL_MAX = 2**63 - 1
 
 _COLUMNS = (
     "id, key, kind, size, mtime_ns, ctime_ns, inode, executable, root, blocks, target, vector, "
@@ -177,10 +181,15 @@ class Entries:
         sql = "SELECT count(*) FROM entries WHERE of_key IS NOT NULL"
         return int(self._db.execute(sql).fetchone()[0])
 
-    def mark_unshown(self, shown: Iterable[tuple[str, int]]) -> None:
-        """(path, bytes of its content): what the heads say there is not on disk yet."""
-        rows = [(paths.key(path), size) for path, size in shown]
-        self._db.executemany("INSERT OR REPLACE INTO unshown (key, bytes) VALUES (?, ?)", rows)
+    def mark_unshown(self, shown: Iterable[tuple[str, int, Lane]]) -> None:
+        """(path, bytes of its content, lane): what the heads say there is not on disk yet."""
+        rows = [(paths.key(path), size, lane) for path, size, lane in shown]
+        self._db.executemany("INSERT OR REPLACE INTO unshown (key, bytes, lane) VALUES (?, ?, ?)", rows)
+
+    def change_lanes(self, changed: Mapping[str, Lane]) -> None:
+        """Those of the paths that are unshown have turned out to be of another lane."""
+        rows = [(lane, paths.key(path), lane) for path, lane in changed.items()]
+        self._db.executemany("UPDATE unshown SET lane = ? WHERE key = ? AND lane != ?", rows)
 
     def mark_shown(self, shown: Iterable[str]) -> None:
         """The folder shows what the heads of these paths say."""
@@ -195,6 +204,21 @@ class Entries:
         sql = "SELECT key, bytes FROM unshown WHERE key > ? ORDER BY key LIMIT ?"
         rows = self._db.execute(sql, (paths.key(after), limit))
         return [(paths.from_key(key), size) for key, size in rows]
+
+    def unshown_in(self, lane: Lane, newest_first: bool, *, limit: int) -> Iterator[list[Mark]]:
+        """The marks in a lane by their serials, in pages of ``limit`` that are read as they are asked for."""
+        beyond, order = ("<", "DESC") if newest_first else (">", "ASC")
+        sql = f"""SELECT key, bytes, serial FROM unshown WHERE lane = ? AND serial {beyond} ?
+            ORDER BY serial {order} LIMIT ?"""
+        after = _SERIAL_MAX if newest_first else 0
+        while rows := self._db.execute(sql, (lane, after, limit)).fetchall():
+            yield [Mark(paths.from_key(key), size, serial) for key, size, serial in rows]
+            after = rows[-1][2]
+
+    def last_mark(self) -> int:
+        """The highest serial of what is unshown; 0 where all is shown."""
+        (serial,) = self._db.execute("SELECT coalesce(max(serial), 0) FROM unshown").fetchone()
+        return int(serial)
 
     def count_unshown(self) -> tuple[int, int]:
         """(paths, bytes) still to be shown."""

@@ -89,4 +89,10 @@ SIXTH = (
     "CREATE TABLE former (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH)
+#: In which order what is unshown is shown: by lane, then by serial, which such an index ends in.
+SEVENTH = (
+    "ALTER TABLE unshown ADD COLUMN lane INTEGER NOT NULL DEFAULT 0",
+    "CREATE INDEX unshown_lane ON unshown (lane)",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (FIRST, SECOND, THIRD, FOURTH, FIFTH, SIXTH, SEVENTH)

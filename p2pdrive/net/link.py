@@ -29,6 +29,7 @@ from p2pdrive.limits import (
 )
 from p2pdrive.net.outbox import Offload, Outbox, Produce, Sealer
 from p2pdrive.net.stream import ByteStream
+from p2pdrive.net.turns import Turns
 from p2pdrive.wire.connection import REQUESTS, Answer, Connection, Key, key_of
 from p2pdrive.wire.framing import Framing
 from p2pdrive.wire.messages import (
@@ -83,6 +84,8 @@ class Link:
         self._trailing = trailing
         self._connection = Connection()
         self._connection.send(hello)
+        #: Whose turn it is to ask for blocks, of all drives.
+        self.turns = Turns()
         self._outbox = Outbox(self._connection, session, offload)
         self._requests = count(1)
         self._tokens = count(1)

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Hashable, Iterable
 
-from p2pdrive.limits import BUNDLE_BYTES, IN_FLIGHT_BYTES_MAX, REQUEST_BLOCKS_MAX, REQUEST_BYTES_MAX
+from p2pdrive.limits import BUNDLE_BYTES, REQUEST_BLOCKS_MAX
 
 Peer = Hashable
 
@@ -54,15 +54,18 @@ class Fetching:
         self._waiting.extendleft(reversed(asked))
         self._waiting_bytes += sum(self._lengths[block] for block in asked)
 
-    def next_request(self, peer: Peer) -> list[bytes]:
-        """The blocks to ask ``peer`` for now; empty if there are none for it or enough is under way.
+    def length(self, blocks: Iterable[bytes]) -> int:
+        """Bytes of blocks that have not come, in all."""
+        return sum(self._lengths.get(block, 0) for block in blocks)
 
-        A request is a fair share of what is left, at least a bundle, so that several peers finish together.
+    def next_request(self, peer: Peer, room: int) -> list[bytes]:
+        """The blocks to ask ``peer`` for now; empty if there are none for it.
+
+        They have ``room`` bytes, not counting the last one, or less: a request is a fair share of what is
+        left, at least a bundle, so that several peers finish together.
         """
         asked, lacking = self._asked[peer], self._lacking[peer]
-        room = IN_FLIGHT_BYTES_MAX - sum(self._lengths[block] for block in asked)
-        share = max(BUNDLE_BYTES, self._waiting_bytes // (2 * len(self._asked)))
-        budget = min(REQUEST_BYTES_MAX, share, room)
+        budget = min(room, max(BUNDLE_BYTES, self._waiting_bytes // (2 * len(self._asked))))
         chosen: list[bytes] = []
         passed: list[bytes] = []
         while self._waiting and budget > 0 and len(chosen) < REQUEST_BLOCKS_MAX:

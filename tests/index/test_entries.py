@@ -14,6 +14,7 @@ from p2pdrive.index.schema import MIGRATIONS
 from p2pdrive.limits import NAMED_AT_ONCE
 from p2pdrive.model import paths as portable
 from p2pdrive.model.record import DIRECTORY, Content, Kind
+from p2pdrive.planning.ordering import Lane
 from tests.model.values import files, paths
 
 FILE = Content(Kind.FILE, 70_000, b"\x11" * 32, 2, True, 1_700_000_000_123_456_789)
@@ -83,7 +84,7 @@ def test_many_at_once_are_written_and_read_as_each_alone(found: list[Entry], is_
 def test_more_paths_than_one_statement_names_are_read(entries: Entries) -> None:
     many = [f"file {number}" for number in range(NAMED_AT_ONCE * 2 + 1)]
     entries.put_many(at(path) for path in many)
-    entries.mark_unshown((path, 1) for path in many)
+    entries.mark_unshown((path, 1, Lane.SMALL) for path in many)
     assert entries.get_many(many).keys() == set(many)
     assert set(entries.among_unshown(many)) == set(many)
 
@@ -166,8 +167,8 @@ def test_pages_of_the_tree_follow_on_each_other(limit: int, start: str) -> None:
 
 
 def test_unshown_paths_come_in_pages_and_go_as_they_are_shown(entries: Entries) -> None:
-    entries.mark_unshown([(path, 10) for path in PATHS])
-    entries.mark_unshown([("a", 3)])
+    entries.mark_unshown([(path, 10, Lane.SMALL) for path in PATHS])
+    entries.mark_unshown([("a", 3, Lane.SMALL)])
     assert entries.count_unshown() == (len(PATHS), 10 * len(PATHS) - 7)
     everything = sorted(PATHS, key=portable.key)
     first = entries.unshown("", 4)
@@ -181,17 +182,32 @@ def test_unshown_paths_come_in_pages_and_go_as_they_are_shown(entries: Entries) 
     assert entries.count_unshown() == (0, 0)
 
 
+def test_marks_of_a_lane_come_in_their_order_or_the_newest_first(entries: Entries) -> None:
+    small = [f"small {number}" for number in range(10)]
+    entries.mark_unshown((path, 1, Lane.SMALL) for path in small)
+    entries.mark_unshown([("gone", 0, Lane.REMOVAL), ("small 3", 1, Lane.SMALL)])
+    in_order = [path for path in small if path != "small 3"] + ["small 3"]
+    for newest_first, expected in ((False, in_order), (True, in_order[::-1])):
+        pages = list(entries.unshown_in(Lane.SMALL, newest_first, limit=4))
+        assert [len(page) for page in pages] == [4, 4, 2]
+        assert [mark.path for page in pages for mark in page] == expected
+    entries.change_lanes({"small 3": Lane.LARGE, "never marked": Lane.LARGE})
+    ((large,),) = entries.unshown_in(Lane.LARGE, True, limit=4)
+    assert large.path == "small 3"
+    assert large.serial == entries.last_mark()
+
+
 def test_mark_made_again_meanwhile_outlives_the_one_that_was_shown(entries: Entries) -> None:
-    entries.mark_unshown([("a", 1), ("b", 1)])
+    entries.mark_unshown([("a", 1, Lane.SMALL), ("b", 1, Lane.SMALL)])
     marks = entries.among_unshown(["a", "b"])
-    entries.mark_unshown([("a", 2)])
+    entries.mark_unshown([("a", 2, Lane.SMALL)])
     entries.take_off_unshown(serial for serial, _ in marks.values())
     assert entries.unshown("", 10) == [("a", 2)]
 
 
 def test_forgetting_all_leaves_what_is_still_to_be_shown(entries: Entries) -> None:
     entries.put_many(at(path) for path in PATHS)
-    entries.mark_unshown([("a", 1)])
+    entries.mark_unshown([("a", 1, Lane.SMALL)])
     entries.forget_all()
     assert paths_of(entries.inside("", "", 100)) == []
     assert entries.totals()[Kind.FILE] == (0, 0)

@@ -110,10 +110,25 @@ async def old_file(world: World, anna: Machine, path: str) -> None:
     await world.converge()
 
 
-async def shown_in_a_run(world: World, anna: Machine) -> None:
-    """What anna did last is recorded, and about to be shown elsewhere in one run with a large file."""
+def show_late(machine: Machine, seconds: float) -> None:
+    """What it has decided to show is shown so much later: its disk is busy, say."""
+    assert machine.drive is not None
+    materialiser = machine.drive.materialiser
+    offload = materialiser._offload
+
+    async def late(work: Callable[..., object], *arguments: object) -> object:
+        if work == materialiser._shower.show:
+            await trio.sleep(seconds)
+        return await offload(work, *arguments)
+
+    materialiser._offload = late  # type: ignore[assignment]
+
+
+async def about_to_be_shown(world: World, anna: Machine) -> None:
+    """What anna did last is recorded, and berta has decided to show it."""
     await trio.sleep(5)
     write(anna, "large", LARGE)
     await trio.sleep(5)
+    show_late(world.machine("berta"), 30)
     begin_to_receive(world)
     await trio.sleep(5)

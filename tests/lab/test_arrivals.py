@@ -16,12 +16,12 @@ from p2pdrive.lab.world import World, within_world
 from tests.lab.deeds import (
     LARGE,
     WAYS,
+    about_to_be_shown,
     begin_to_receive,
     delete,
     killed_as,
     old_file,
     rename,
-    shown_in_a_run,
     started_again,
     two_that_share,
     until,
@@ -135,7 +135,7 @@ def test_what_else_has_moved_on_meanwhile_is_no_edit(what: str) -> None:
         await old_file(world, anna, "f")
         world.network.block(WAYS)
         make(anna, what, "g")
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         take_away(anna, "g")
         await killed_as(world, berta, STEPS[what])
         assert berta.disk.exists("g")
@@ -157,7 +157,7 @@ def test_what_took_the_place_of_a_file_and_has_moved_on_is_no_edit(what: str, de
         world.network.block(WAYS)
         delete(anna, "g")
         make(anna, what, "g")
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         take_away(anna, "g")
         if not deleted:
             write(anna, "g", b"the next version")
@@ -179,7 +179,7 @@ def test_mode_without_the_time_that_belongs_to_it_is_no_edit(deleted: bool) -> N
         anna.disk.chmod("f", True)
         anna.disk.touch("f", anna.now_ns() - 5_000_000_000)
         world.oracle.chmodded("anna", "f")
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         if deleted:
             delete(anna, "f")
         await killed_as(world, berta, "set_metadata:time", when="before")
@@ -205,7 +205,7 @@ def test_time_or_mode_of_what_has_moved_on_is_no_edit(what: str, deleted: bool) 
         else:
             anna.disk.chmod("f", True)
         world.oracle.chmodded("anna", "f")
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         if deleted:
             delete(anna, "f")
         else:

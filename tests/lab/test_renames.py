@@ -19,11 +19,11 @@ from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.planning.patience import Patience
 from tests.lab.deeds import (
     WAYS,
+    about_to_be_shown,
     delete,
     killed_as,
     old_file,
     rename,
-    shown_in_a_run,
     started_again,
     two_that_share,
     until,
@@ -51,7 +51,7 @@ def test_old_path_of_a_rename_that_shows_what_is_new_is_kept(unreadable: list[st
         rename(anna, "f", "g")
         await trio.sleep(5)
         write(anna, "f", b"new")
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         await killed_as(world, berta, "move")
         assert berta.disk.read("g") == b"old"
         records = versions(anna, "f"), versions(anna, "g")
@@ -72,7 +72,7 @@ def test_source_of_a_rename_that_cannot_be_looked_at_holds_up_nothing_else() -> 
         await old_file(world, anna, "d/f")
         world.network.block(WAYS)
         rename(anna, "d/f", "g")
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         drive = berta.drive
         assert drive is not None and drive.materialiser.busy
         berta.forbid("d", reading=True)

@@ -11,7 +11,17 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import Grant, Role
-from tests.lab.deeds import delete, old_file, remove_directory, rename, two_that_share, until, versions, write
+from tests.lab.deeds import (
+    delete,
+    old_file,
+    remove_directory,
+    rename,
+    show_late,
+    two_that_share,
+    until,
+    versions,
+    write,
+)
 
 #: Seconds after which the pause until the next try is as long as it gets.
 _LONG = 1300
@@ -114,20 +124,12 @@ def test_old_name_of_a_rename_that_came_to_nothing_late_is_removed() -> None:
         anna, berta = await two_that_share(world)
         await old_file(world, anna, "f")
         await trio.sleep(10)
-        assert berta.drive is not None
-        materialiser = berta.drive.materialiser
-        offload = materialiser._offload
-
-        async def late(work: Callable[..., object], *arguments: object) -> object:
-            if work == materialiser._shower.show:
-                await trio.sleep(1)
-            return await offload(work, *arguments)
 
         def copy(_: str) -> None:
             write(berta, "g", b"old")
             berta.disk.volume.find("g").mtime_ns = berta.disk.volume.find("f").mtime_ns
 
-        materialiser._offload = late  # type: ignore[assignment]
+        show_late(berta, 1)
         berta.ambushes.append(Ambush("before", "move:rename", 0, copy))
         rename(anna, "f", "g")
         await soon(lambda: not berta.disk.exists("f"))

@@ -9,10 +9,10 @@ from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.paths import IGNORE_FILE
 from tests.lab.deeds import (
     WAYS,
+    about_to_be_shown,
     killed_as,
     old_file,
     rename,
-    shown_in_a_run,
     two_that_share,
     until,
     versions,
@@ -63,7 +63,7 @@ def test_node_is_killed_between_a_rename_and_noting_it(old: str, new: str, execu
         if executable:
             anna.disk.chmod(new, True)
             world.oracle.chmodded("anna", new)
-        await shown_in_a_run(world, anna)
+        await about_to_be_shown(world, anna)
         await killed_as(world, berta, "set_metadata" if executable else "move")
         records = [versions(anna, path) for path in (old, new)]
         assert berta.disk.exists(new)

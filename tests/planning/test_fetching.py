@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from p2pdrive.limits import BUNDLE_BYTES, IN_FLIGHT_BYTES_MAX, MIB, REQUEST_BLOCKS_MAX, REQUEST_BYTES_MAX
+from p2pdrive.limits import BUNDLE_BYTES, MIB, REQUEST_BLOCKS_MAX, REQUEST_BYTES_MAX
 from p2pdrive.planning.fetching import Fetching
 
 PEERS = ("anna", "berta", "clara")
@@ -45,7 +45,7 @@ def test_all_that_someone_has_comes_and_the_rest_is_known_to_be_missing(
     arrived: Counter[bytes] = Counter()
 
     def ask(peer: str) -> bool:
-        request = fetching.next_request(peer)
+        request = fetching.next_request(peer, REQUEST_BYTES_MAX)
         assert not {wanted for _, wanted in asked} & set(request)
         assert not arrived.keys() & set(request)
         asked.extend((peer, wanted) for wanted in request)
@@ -76,89 +76,87 @@ def test_all_that_someone_has_comes_and_the_rest_is_known_to_be_missing(
 
 def test_requests_keep_to_their_bounds() -> None:
     fetching = fetching_of(100_000, 300)
-    assert len(fetching.next_request("anna")) == REQUEST_BLOCKS_MAX
+    assert len(fetching.next_request("anna", REQUEST_BYTES_MAX)) == REQUEST_BLOCKS_MAX
     large = fetching_of(100, MIB)
-    in_flight = 0
-    while request := large.next_request("anna"):
-        in_flight += len(request) * MIB
-        assert len(request) * MIB <= REQUEST_BYTES_MAX
-    assert in_flight == IN_FLIGHT_BYTES_MAX
+    while request := large.next_request("anna", 8 * MIB):
+        assert len(request) <= 8
+    assert large.length(block(number) for number in range(200)) == 100 * MIB
 
 
 def test_little_is_left_for_the_second_peer_too() -> None:
     fetching = fetching_of(8, MIB, PEERS[:2])
-    first = fetching.next_request("anna")
-    second = fetching.next_request("berta")
+    first = fetching.next_request("anna", REQUEST_BYTES_MAX)
+    second = fetching.next_request("berta", REQUEST_BYTES_MAX)
     assert first and second
     assert not set(first) & set(second)
 
 
 def test_small_blocks_are_asked_for_in_a_bundle() -> None:
     fetching = fetching_of(10, BUNDLE_BYTES // 10, PEERS)
-    assert len(fetching.next_request("anna")) == 10
-    assert fetching.next_request("berta") == []
+    assert len(fetching.next_request("anna", REQUEST_BYTES_MAX)) == 10
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX) == []
 
 
 def test_blocks_of_a_peer_that_left_are_asked_for_again_first_and_in_order() -> None:
     fetching = fetching_of(6, MIB, PEERS[:2])
-    first = fetching.next_request("anna")
+    first = fetching.next_request("anna", REQUEST_BYTES_MAX)
     assert first == [block(number) for number in range(len(first))]
     fetching.remove_peer("anna")
     assert not fetching.knows("anna")
-    assert fetching.next_request("berta")[: len(first)] == first
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX)[: len(first)] == first
 
 
 def test_block_that_comes_after_its_peer_left_is_not_asked_for_again() -> None:
     fetching = fetching_of(2, peers=PEERS[:2])
-    assert fetching.next_request("anna") == [block(0), block(1)]
+    assert fetching.next_request("anna", REQUEST_BYTES_MAX) == [block(0), block(1)]
     fetching.remove_peer("anna")
     fetching.arrived(block(0))
-    assert fetching.next_request("berta") == [block(1)]
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX) == [block(1)]
     fetching.arrived(block(1))
     assert fetching.done
 
 
 def test_block_that_comes_late_while_another_is_asked_is_done() -> None:
     fetching = fetching_of(2, peers=PEERS[:2])
-    fetching.next_request("anna")
+    fetching.next_request("anna", REQUEST_BYTES_MAX)
     fetching.remove_peer("anna")
-    assert fetching.next_request("berta") == [block(0), block(1)]
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX) == [block(0), block(1)]
     fetching.arrived(block(0))
-    assert fetching.next_request("berta") == []
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX) == []
     fetching.arrived(block(0))
     fetching.remove_peer("berta")
     fetching.add_peer("clara")
-    assert fetching.next_request("clara") == [block(1)]
+    assert fetching.next_request("clara", REQUEST_BYTES_MAX) == [block(1)]
 
 
 def test_lacking_after_leaving_changes_nothing() -> None:
     fetching = fetching_of(1, peers=PEERS[:2])
-    fetching.next_request("anna")
+    fetching.next_request("anna", REQUEST_BYTES_MAX)
     fetching.remove_peer("anna")
     fetching.lacks("anna", block(0))
-    assert fetching.next_request("berta") == [block(0)]
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX) == [block(0)]
 
 
 def test_peer_is_not_asked_for_what_it_lacks() -> None:
     fetching = fetching_of(2)
-    fetching.next_request("anna")
+    fetching.next_request("anna", REQUEST_BYTES_MAX)
     fetching.lacks("anna", block(0))
-    assert fetching.next_request("anna") == []
+    assert fetching.next_request("anna", REQUEST_BYTES_MAX) == []
     assert fetching.under_way
     fetching.arrived(block(1))
     assert not fetching.under_way
     assert fetching.remaining == [block(0)]
     fetching.add_peer("berta")
-    assert fetching.next_request("berta") == [block(0)]
+    assert fetching.next_request("berta", REQUEST_BYTES_MAX) == [block(0)]
 
 
 def test_peer_that_both_lacks_and_delivers_a_block_is_taken_at_its_delivery() -> None:
     fetching = fetching_of(1)
-    fetching.next_request("anna")
+    fetching.next_request("anna", REQUEST_BYTES_MAX)
     fetching.arrived(block(0))
     fetching.lacks("anna", block(0))
     assert fetching.done
-    assert fetching.next_request("anna") == []
+    assert fetching.next_request("anna", REQUEST_BYTES_MAX) == []
 
 
 def test_nothing_wanted_is_done_at_once() -> None:
