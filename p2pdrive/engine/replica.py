@@ -38,6 +38,7 @@ from p2pdrive.model.genesis import Genesis
 from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, within
 from p2pdrive.model.record import Grant, Kind, Role
 from p2pdrive.planning.conflicts import judge
+from p2pdrive.planning.ordering import Lane
 from p2pdrive.planning.reconcile import Choice
 
 FORMAT = "p2pdrive drive, format 1\n"
@@ -152,8 +153,8 @@ class Replica:
             for entry in hidden:
                 log.entries.delete(entry.path)
                 self.store.unborrow(log.connection, entry.id)
-            log.entries.mark_unshown((entry.path, 0) for entry in hidden if entry.view is None)
-            log.entries.mark_unshown((entry.view.of, 0) for entry in hidden if entry.view is not None)
+            shown_for = [entry.view.of if entry.view is not None else entry.path for entry in hidden]
+            log.entries.mark_unshown((path, 0, Lane.PLAIN) for path in shown_for)
             if hidden:
                 self.left_to_look_into.add(mount)
 
