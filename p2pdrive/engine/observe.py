@@ -73,6 +73,7 @@ class Observer:
         self._origins: dict[int, list[Entry]] = {}
         self._followed: set[int] = set()  # entries whose file was met under another name; hard links have two
         self._linked: dict[int, Observed] = {}  # by inode, what was read under one of several names
+        self._spread: set[int] = set()  # inodes whose other names were looked for
         self.files: list[str] = []
         self.unfit: list[str] = []
         self.directories: set[str] = set()
@@ -217,13 +218,15 @@ class Observer:
     def other_names(self, seen: Observed, log: Log) -> Iterator[Entry]:
         """The entries of the other names of a file that was read: an edit through one is one of all, and a
         watcher names one."""
-        if seen.stat is None or seen.stat.links == 1 or seen.manifest is None:
+        stat = seen.stat
+        if stat is None or stat.links == 1 or seen.manifest is None or stat.inode in self._spread:
             return
-        for entry in log.entries.with_inodes([seen.stat.inode]).get(seen.stat.inode, ()):
-            if entry.path != seen.path and not alike(entry, seen.stat):
-                there = self._replica.files.stats([entry.path]).get(entry.path)
-                if there is not None and one_file(there, seen.stat):
-                    yield entry
+        self._spread.add(stat.inode)
+        entries = log.entries.with_inodes([stat.inode]).get(stat.inode, ())
+        changed = {each.path: each for each in entries if each.path != seen.path and not alike(each, stat)}
+        for path, there in self._replica.files.stats(changed).items():
+            if there is not None and one_file(there, stat):
+                yield changed[path]
 
     def _read_once(self, path: str, before: Stat, entry: Entry | None) -> Observed:
         """``_read``, but for a file that was read under another of its names."""
