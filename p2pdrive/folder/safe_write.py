@@ -211,8 +211,8 @@ class SafeWrite:
         """Whether what was just taken is the version that was to go, and nobody is writing it.
 
         Writers are looked for first: one who has closed the file by then has left a trace in it.
-        RACE: our rename moved its ctime, so one who opened it since the look before, wrote as many bytes as there
-        were, set its time back and closed it has left none. Microseconds; the bytes stay where it is archived.
+        RACE: our rename moved its ctime. So one who opened it since the look before, wrote as many bytes as
+        there were, set its time back and closed it has left none. Microseconds; the bytes go where it goes.
         """
         if expected.kind is FileKind.FILE and self._calls.being_written(*taken):
             return False
