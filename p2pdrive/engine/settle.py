@@ -13,6 +13,7 @@ from p2pdrive.engine.durable import above, not_durable
 from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.moved import as_it_was_said
 from p2pdrive.engine.observe import Observed, Observer
+from p2pdrive.engine.parents import just_closed
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.runs import decide, order, without_stale_renames
 from p2pdrive.engine.tasks import Settled, Task, marked
@@ -143,6 +144,9 @@ class Settler:
                     found[path] = seen
                     self._add(observer.other_names(seen, log), observer, log, found)
                 self._patience.end(path)
+            closed = just_closed(self._replica.files, log, found)
+        observer.directories |= closed.keys()
+        found |= closed
         if ignored:
             self._pass_over(ignored, settled)
         if observer.unfit:

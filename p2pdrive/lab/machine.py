@@ -277,6 +277,7 @@ class Machine:
 
     def _hook(self, when: str, operation: str, path: str) -> None:
         self._running(self.process)
+        self.world.secrets.at(self.name, self.disk.volume, when, operation)
         if when == "after" and operation in _TRACED:
             self.world.note(f"node: {operation}", self.name, path=path)
         if self.ambushes:

@@ -140,6 +140,36 @@ def _change_mode(person: Person) -> None:
         person.say("makes", path, executable=executable)
 
 
+def _keep_private(person: Person) -> None:
+    """A file or directory becomes private, or is for others too."""
+    person.begin_secrets()
+    path = person.pick([*person.files(), *person.directories()])
+    if path is not None:
+        private = person.random.random() < 0.7
+        person.machine.disk.close_to_others(path, private)
+        person.world.oracle.chmodded(person.machine.name, path)
+        person.say("closes" if private else "opens to others", path)
+
+
+def _write_secret(person: Person) -> None:
+    """A new file is private before there is anything in it; or it is in a directory that is."""
+    person.begin_secrets()
+    path = person.pick(PATHS)
+    assert path is not None
+    closed = paths.parent(path) if "/" in path and person.random.random() < 0.6 else path
+    data = person.content()
+
+    def write() -> None:
+        disk = person.machine.disk
+        if not disk.exists(path):
+            disk.write(path, b"")
+        disk.close_to_others(closed, True)
+        disk.write(path, data)
+
+    person.put(path, data, write)
+    person.say("keeps private", closed)
+
+
 def _touch(person: Person) -> None:
     path = person.pick(person.files())
     if path is not None:
@@ -214,6 +244,11 @@ def _hold(person: Person) -> None:
 
 
 def _write_held(person: Person, path: str, data: bytes) -> None:
+    with person.world.secrets.person_at(person.machine.name, person.machine.disk.volume):
+        _write_to_held(person, path, data)
+
+
+def _write_to_held(person: Person, path: str, data: bytes) -> None:
     disk = person.machine.disk
     held = disk.held.get(path)
     if held is None:
@@ -266,6 +301,8 @@ ACTIONS: dict[str, tuple[Act, int]] = {
     "remove tree": (_remove_tree, 4),
     "change mode": (_change_mode, 4),
     "touch": (_touch, 2),
+    "keep private": (_keep_private, 3),
+    "write secret": (_write_secret, 3),
     "link": (_link, 4),
     "link hard": (link_hard, 2),
     "save with old time": (save_with_old_time, 6),

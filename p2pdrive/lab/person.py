@@ -114,6 +114,10 @@ class Person:
         self.machine.disk.make_directory(path)
         self.world.oracle.made_directory(self.machine.name, path)
 
+    def begin_secrets(self) -> None:
+        """Before anything is kept from others for the first time."""
+        self.world.secrets.begin((each.name, each.disk.volume) for each in self.world.machines)
+
     def say(self, what: str, path: str, **details: object) -> None:
         """Note it in the trace."""
         self.world.note(what, self.machine.name, path=path, **details)

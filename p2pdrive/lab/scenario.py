@@ -212,6 +212,10 @@ class _Run:
             machine.ambushes.append(Ambush(*step.ambush, lambda path: self._act(step, machine, path)))
 
     def _act(self, step: Step, machine: Machine, hint: str) -> None:
+        with self._world.secrets.person_at(machine.name, machine.disk.volume):
+            self._act_unseen(step, machine, hint)
+
+    def _act_unseen(self, step: Step, machine: Machine, hint: str) -> None:
         random = Random(step.draw)
         if step.act == JOIN:
             world = self._world

@@ -16,6 +16,7 @@ from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.network import Network
 from p2pdrive.lab.oddities import ODDITIES
 from p2pdrive.lab.oracle import Oracle, Violation
+from p2pdrive.lab.secrets import Secrets
 from p2pdrive.lab.standstill import differing
 from p2pdrive.lab.trace import Trace
 from p2pdrive.node.sharing import make_drive, make_invite
@@ -43,6 +44,7 @@ class World:
         self.nursery = nursery
         self.trace = Trace()
         self.oracle = Oracle(self)
+        self.secrets = Secrets()
         self.machines: list[Machine] = []
         self.network = Network(self.random_for("network"))
         self.failures = _Failures()

@@ -231,3 +231,16 @@ async def test_what_a_viewer_closes_stays_closed_there(world: World, autojump_cl
     close(berta, "f", 0o600)
     await world.quiet()
     assert (mode(anna, "f"), mode(berta, "f")) == (0o644, 0o600)
+
+
+async def test_what_is_put_into_a_folder_that_was_just_closed_is_published_after_that(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"d/f": "text"})
+    onlooker = Onlooker(berta, "a secret")
+    (anna.root / "d").chmod(0o700)
+    anna.write("d/f", "a secret")
+    anna.look("d/f")  # and nobody has said anything of the folder
+    await world.quiet()
+    assert (berta.read("d/f"), mode(berta, "d")) == ("a secret", 0o700)
+    assert onlooker.read == []

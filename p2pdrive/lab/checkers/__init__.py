@@ -12,6 +12,7 @@ from p2pdrive.lab.checkers.contents import (
 )
 from p2pdrive.lab.checkers.deletes import NoResurrectedDelete, NoSpuriousDelete
 from p2pdrive.lab.checkers.logs import Authority, Determinism, NoReusedDots, SoundLogs, VectorsOnlyGrow
+from p2pdrive.lab.checkers.private import PrivateStaysPrivate
 from p2pdrive.lab.checkers.rest import Liveness, ProblemsReported, Quiescence, curable
 from p2pdrive.lab.checkers.trees import (
     AtomicVisibility,
@@ -48,6 +49,7 @@ CHECKERS: tuple[type[Checker], ...] = (
     Liveness,
     ProblemsReported,
     NoSecretLeaves,
+    PrivateStaysPrivate,
 )
 
 

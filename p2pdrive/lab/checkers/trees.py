@@ -15,7 +15,17 @@ from p2pdrive.model.paths import STATE_DIRECTORY
 from p2pdrive.model.record import Kind, Record
 
 #: What may lie in a drive's own directory.
-_STATE_NAMES = {"index.db", "index.db-wal", "index.db-shm", "packs", "tmp", "archive", "reserve", "FORMAT"}
+_STATE_NAMES = {
+    "index.db",
+    "index.db-wal",
+    "index.db-shm",
+    "packs",
+    "tmp",
+    "archive",
+    "reserve",
+    "opened",
+    "FORMAT",
+}
 
 
 class Convergence(Checker):
