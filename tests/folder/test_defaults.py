@@ -26,7 +26,7 @@ VISIBLE = (
     *("yarn.lock", "Cargo.lock", "a.swp", "$letter.doc", "Thumbs.db.txt", "sync", ".git", "HEAD", "lock"),
 )
 NAMES = st.sampled_from((*HIDDEN_FILES, *HIDDEN_DIRECTORIES, *VISIBLE, "index.lock", "refs")) | st.text(
-    st.sampled_from(".~$#*ls+wp\n[é"), min_size=1, max_size=6
+    st.sampled_from(".~$#*ls+wp[é"), min_size=1, max_size=6
 ).filter(lambda name: name not in (".", ".."))
 PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 
