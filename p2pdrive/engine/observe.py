@@ -16,6 +16,7 @@ from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
 from p2pdrive.engine.unfit import unfit
 from p2pdrive.errors import Changed, DiskFull, NotAtRest, Unreadable
 from p2pdrive.folder.files import FileKind, ReadHandle, Stat
+from p2pdrive.folder.reading import read_all
 from p2pdrive.folder.scan import OTHER
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
@@ -318,8 +319,7 @@ class Observer:
 
 def _read_small(path: str, handle: ReadHandle, size: int) -> tuple[Manifest, Blocks]:
     buffer = bytearray(size + 1)
-    count = handle.readinto(memoryview(buffer))
-    if count != size:
+    if read_all(lambda view, _: handle.readinto(view), memoryview(buffer), 0) != size:
         raise Changed(f"{path} changed while it was read.")
     data = bytes(buffer[:size])
     block = blake3(data).digest()

@@ -26,6 +26,7 @@ from p2pdrive.folder import defaults
 from p2pdrive.folder.files import Files
 from p2pdrive.folder.homes import Homes
 from p2pdrive.folder.ignore import Ignore
+from p2pdrive.folder.reading import read_all
 from p2pdrive.history.authoring import Author, restored, start_afresh
 from p2pdrive.history.log import Frontier, Log
 from p2pdrive.index.arriving import Arriving
@@ -322,13 +323,13 @@ class Replica:
     def _read_range(self, number: int, offset: int, view: memoryview) -> int:
         if number < 0:
             with self.files.archive.open(-number) as handle:
-                return handle.pread(view, offset)
+                return read_all(handle.pread, view, offset)
         with self.database.read() as connection:
             entry = Entries(connection).by_id(number)
         if entry is None:
             raise BlockMissing("the file that the block was in is gone")
         with self.files.open(entry.path) as handle:
-            return handle.pread(view, offset)
+            return read_all(handle.pread, view, offset)
 
 
 def take_up(root: str, services: Services) -> None:

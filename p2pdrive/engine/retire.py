@@ -15,6 +15,7 @@ from blake3 import blake3
 from p2pdrive.engine.note import Change
 from p2pdrive.engine.replica import Replica
 from p2pdrive.errors import Changed, DiskFull, Unreadable, WorldError
+from p2pdrive.folder.reading import read_all
 from p2pdrive.folder.temporary import number_of
 from p2pdrive.history.log import Log
 from p2pdrive.index.archived import Archived, ArchivedFile, borrowed_as
@@ -158,8 +159,5 @@ def _read_ranges(
     buffer = memoryview(bytearray(BLOCK_BYTES_MAX))
     for offset, length, block in wanted:
         view = buffer[:length]
-        filled = 0
-        while count := pread(view[filled:], offset + filled):
-            filled += count
-        if filled == length and blake3(view).digest() == block:
+        if read_all(pread, view, offset) == length and blake3(view).digest() == block:
             yield block, view

@@ -119,6 +119,23 @@ def test_rename_that_an_old_disk_can_neither_do_nor_undo_is_done_later() -> None
     run_simulated(lambda: within_world(1, story), 1)
 
 
+def test_files_that_are_read_in_parts_still_hold_their_blocks() -> None:
+    """What was read short counted as edited, and its blocks were nowhere any more."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        anna.disk.short_reads = True
+        for number in range(8):
+            write(anna, f"f{number}", b"%d" % number * 5000)
+        await world.converge()
+        assert readable(anna, contents := [content_of(b"%d" % number * 5000) for number in range(8)]) == {
+            content.root for content in contents
+        }
+        assert files_in(berta.disk.tree()) == files_in(anna.disk.tree())
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 def test_version_that_is_removed_while_reads_are_short_stays_in_the_history() -> None:
     """Seed 8: what was read short counted as edited, and the only copy of the version was let go."""
 
