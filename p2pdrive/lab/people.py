@@ -157,16 +157,11 @@ def _write_secret(person: Person) -> None:
     path = person.pick(PATHS)
     assert path is not None
     closed = paths.parent(path) if "/" in path and person.random.random() < 0.6 else path
-    data = person.content()
-
-    def write() -> None:
-        disk = person.machine.disk
-        if not disk.exists(path):
-            disk.write(path, b"")
-        disk.close_to_others(closed, True)
-        disk.write(path, data)
-
-    person.put(path, data, write)
+    data, disk = person.content(), person.machine.disk
+    if not disk.exists(path):
+        person.put(path, b"", lambda: disk.write(path, b""))  # all that is left, where the disk is full
+    disk.close_to_others(closed, True)
+    person.put(path, data, lambda: disk.write(path, data))
     person.say("keeps private", closed)
 
 
