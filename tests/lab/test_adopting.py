@@ -128,6 +128,7 @@ def test_what_is_put_back_where_a_file_was_in_the_way_during_a_join_stays() -> N
         dora.disk.hold_open("d")
         await world.join(dora)
         await until(lambda: dora.drive is not None and not dora.drive.replica.adopting)
+        dora.disk.let_go("d")
         await trio.sleep(100)
         await world.converge()
         write(dora, "d/f", b"old")
