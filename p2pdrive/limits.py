@@ -275,6 +275,8 @@ RESCAN_SECONDS = 3600
 #: Where nobody can tell whether a program has a file open, those smaller than this are hashed at once when
 #: they change; larger ones wait until they are quiet.
 EAGER_FILE_BYTES_MAX = 16 * MIB
+#: Bytes of a file that is read apart from all deciding: below it that takes some 50 ms.
+LONG_READ_BYTES = 16 * MIB
 #: Seconds without a write after which a larger file counts as quiet.
 QUIET_SECONDS = 0.5
 
@@ -333,8 +335,8 @@ JOIN_WAIT_SECONDS = 15
 JOIN_RETRY_SECONDS = 1
 #: The longest pause before a member over whose link other drives go is asked again to let us in.
 JOIN_RETRY_SECONDS_MAX = 30
-#: Threads for blocking work at once: more of them only fight over the interpreter, and with one alone a
-#: large file that is being hashed would hold up all else.
-OFFLOAD_THREADS = 2
+#: Threads for blocking work at once: more of them only fight over the interpreter. One may read a large file,
+#: one sync it; the third is for what is small.
+OFFLOAD_THREADS = 3
 #: New objects after which the garbage collector looks at the young ones: we make many that die at once.
 COLLECT_AFTER_OBJECTS = 20_000

@@ -17,6 +17,7 @@ from p2pdrive.engine.exchange import Exchange
 from p2pdrive.engine.materialise import Materialiser
 from p2pdrive.engine.named import sort
 from p2pdrive.engine.problems import Kind, Problems
+from p2pdrive.engine.read_ahead import ReadAhead
 from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.room import keep_room
@@ -59,6 +60,7 @@ class Drive:
         self.waiting = Waiting(replica, self._look_at_now, self._progressed)
         self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved, remember)
         self.deleting = Deleting(replica, self._settle, self._look_at, self._moved)
+        self.ahead = ReadAhead(replica, self._settle_read, self._moved)
         self.materialiser = Materialiser(
             replica,
             self.exchange.sources,
@@ -69,6 +71,7 @@ class Drive:
             self._may_publish,
             lambda: self.exchange.removable,
             self.deleting,
+            self.ahead,
         )
         self._changed_paths: dict[str, None] = {}  # in the order in which they were named
         self._to_look_again: set[str] = set()
@@ -87,6 +90,7 @@ class Drive:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.exchange.run)
             nursery.start_soon(self.materialiser.run)
+            nursery.start_soon(self.ahead.run)
             nursery.start_soon(self._watch)
             nursery.start_soon(self._observe)
             nursery.start_soon(self.deleting.run)
@@ -149,7 +153,7 @@ class Drive:
     @property
     def settled(self) -> bool:
         """Whether all local changes that we know of are recorded, but for files that do not come to rest."""
-        waiting = self._changed_paths or self._to_look_again or self.deleting.count
+        waiting = self._changed_paths or self._to_look_again or self.deleting.count or self.ahead.pending
         if not self.scanned or waiting or self._observing:
             return False
         return not self.waiting.patience.is_brief(trio.current_time())
@@ -240,7 +244,13 @@ class Drive:
     def _undecided(self) -> set[str]:
         """What was not looked at to the end."""
         waiting = self.waiting.patience.all()
-        return {*self._to_look_again, *self._changed_paths, *self.problems.paths(), *waiting}
+        return {
+            *self._to_look_again,
+            *self._changed_paths,
+            *self.problems.paths(),
+            *self.ahead.pending,
+            *waiting,
+        }
 
     async def _look_at_named(self, named: list[str]) -> None:
         free = self.materialiser.leave_alone(named, above=True)
@@ -268,6 +278,8 @@ class Drive:
                 self._look_at([""])
             await self._settle(paths, live)
             await self._settle(self.deleting.unknown(scan.take_missing(ended=False)), live)
+            if not start:
+                await self._look_at_news()
         await self._settle(self.deleting.unknown(scan.take_missing(ended=True)), live)
         if not start:  # nobody else may ever ask for a copy that is gone
             await self._settle(await self._offload(self.replica.arriving))
@@ -275,6 +287,13 @@ class Drive:
         self._report_scanned(start, [*scan.problems, *rules])
         if self.replica.left_to_look_into:
             self.replica.looked_into(start, self._undecided(), self.problems.scanned())
+
+    async def _look_at_news(self) -> None:
+        """What the watcher names does not wait for the end of a whole scan, unless that is an adoption."""
+        named = self._changed_paths
+        if named and not self.replica.adopting and named.keys().isdisjoint(("", IGNORE_FILE)):
+            self._changed_paths = {}
+            await self._look_at_named(list(named))
 
     def _report_scanned(self, start: str, found: Iterable[Problem]) -> None:
         if self.problems.report_scanned(start, found):
@@ -284,6 +303,9 @@ class Drive:
         for at in range(0, len(paths), PLAN_PATHS_MAX):
             if await self.materialiser.settle(paths[at : at + PLAN_PATHS_MAX], live):
                 self.exchange.announce()
+
+    async def _settle_read(self, path: str) -> None:
+        await self._settle([path])
 
     async def _reload_ignore(self) -> bool:
         """Whether the rules changed: what they hid may have to be shown, and what they show may be hidden."""

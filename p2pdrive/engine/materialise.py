@@ -16,6 +16,7 @@ from p2pdrive.engine.deleting import Deleting
 from p2pdrive.engine.fetch import Fetcher
 from p2pdrive.engine.moved import with_sources, without_needed_copies
 from p2pdrive.engine.problems import Kind, Problems
+from p2pdrive.engine.read_ahead import ReadAhead
 from p2pdrive.engine.recover import take_up_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.room import make_room_for_index, write_with_room
@@ -61,13 +62,15 @@ class Materialiser:
         may_publish: Callable[[str], bool],
         removable: Callable[[], int | None],
         deleting: Deleting,
+        ahead: ReadAhead,
     ) -> None:
         self._replica = replica
         self._links = links
         self._offload = replica.services.offload
         self._fetcher = Fetcher(replica, links)
-        self._settler = Settler(replica, waiting.patience, may_publish, deleting.permits)
+        self._settler = Settler(replica, waiting.patience, may_publish, self._may_delete, ahead)
         self._deleting = deleting
+        self._ahead = ahead
         self._waiting = waiting
         self._shower = Shower(replica)
         self._problems = problems
@@ -264,6 +267,7 @@ class Materialiser:
                 self._look_again([path])  # the rules could not be read before, perhaps
         self._hurry_alike(settled.vacant)
         self._deleting.note(settled)
+        self._ahead.add(settled.unread)
         self._report(settled.problems, Kind.SETTLED)
         troubled = {problem.path for problem in settled.problems}
         for task in settled.tasks:
@@ -288,6 +292,9 @@ class Materialiser:
     def _report(self, problems: Iterable[Problem], kind: Kind) -> None:
         for problem in problems:
             self._problems.report(problem, kind)
+
+    def _may_delete(self, path: str) -> bool:
+        return self._deleting.permits(path) and not self._ahead.may_be_renamed(path)
 
     async def _rest(self) -> None:
         """Nothing is being shown: what a person wrote to our versions may be put beside them."""

@@ -10,6 +10,7 @@ from blake3 import blake3
 from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.databases import is_database, why_unfinished
 from p2pdrive.engine.note import as_on_disk
+from p2pdrive.engine.read_ahead import ReadAhead, Unread
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import alike, describes, one_file, unchanged, untouched
 from p2pdrive.engine.secrets import refused_by_bytes, refused_by_name
@@ -23,6 +24,7 @@ from p2pdrive.index.entries import Entry
 from p2pdrive.limits import (
     EAGER_FILE_BYTES_MAX,
     FILE_BYTES_MAX,
+    LONG_READ_BYTES,
     MANIFEST_BLOCKS_MAX,
     OWNED_FILE_BYTES_MAX,
     QUIET_SECONDS,
@@ -62,11 +64,15 @@ class Observer:
     of its clock ``patience`` says which files may be read.
 
     ``files`` and ``directories`` gather what changed and may not be durable: contents, and names. ``unfit``
-    was shown, and cannot be here: on another disk, that is. It is not missed, and comes back if it can.
+    was shown, and cannot be here: on another disk, that is. It is not missed, and comes back if it can. Where
+    large files are read ``ahead``, no other large file is read here: looking at it raises Unread.
     """
 
-    def __init__(self, replica: Replica, patience: Patience, now: float) -> None:
+    def __init__(
+        self, replica: Replica, patience: Patience, now: float, ahead: ReadAhead | None = None
+    ) -> None:
         self._replica = replica
+        self._ahead = ahead
         self._log: Log | None = None  # since the glance, while it is being read
         self._patience = patience
         self._now = now
@@ -254,6 +260,9 @@ class Observer:
                 manifest, owned = Manifest(b""), Blocks()
             elif small:
                 manifest, owned = _read_small(path, handle, before.size)
+            elif self._ahead is not None and before.size >= LONG_READ_BYTES:
+                manifest, began = self._read_ahead(self._ahead, path, before, entry)
+                owned = Blocks()
             else:
                 manifest, owned = self._read_large(handle, before.size, again)
             if known and manifest.root != earlier.root:
@@ -309,6 +318,19 @@ class Observer:
             age = (self._replica.services.now_ns() - stat.mtime_ns) / 1e9
             return stat.size >= EAGER_FILE_BYTES_MAX and 0 <= age < QUIET_SECONDS
         return is_open
+
+    def _read_ahead(
+        self, ahead: ReadAhead, path: str, stat: Stat, entry: Entry | None
+    ) -> tuple[Manifest, int]:
+        """What was read of the file, and since when. Raises Unread, and Changed where it changed since."""
+        last = ahead.last
+        if last is None or last.path != path:
+            origins = self._origins_of(path, stat) if entry is None else ()
+            raise Unread(path, stat.size, frozenset(origin.path for origin in origins))
+        if last.manifest is None or not last.is_of(stat):
+            self._patience.note_read(path, stat.size, self._now)
+            raise Changed(f"{path} changed while it was read.")
+        return last.manifest, last.began_ns
 
     def _read_large(self, handle: ReadHandle, size: int, again: bool) -> tuple[Manifest, Blocks]:
         if size > OWNED_FILE_BYTES_MAX or not again:

@@ -14,6 +14,7 @@ from p2pdrive.engine.ledger import Ledger
 from p2pdrive.engine.moved import as_it_was_said
 from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.parents import just_closed
+from p2pdrive.engine.read_ahead import ReadAhead, look_later
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.runs import decide, order, without_stale_renames
 from p2pdrive.engine.tasks import Settled, Task, marked
@@ -57,8 +58,10 @@ class Settler:
         patience: Patience,
         may_publish: Callable[[str], bool],
         may_delete: Callable[[str], bool],
+        ahead: ReadAhead | None = None,
     ) -> None:
         self._replica = replica
+        self._ahead = ahead
         self._patience = patience
         self._may_publish = may_publish
         self._may_delete = may_delete
@@ -69,7 +72,7 @@ class Settler:
         ``live``: persons were seen to change them just now; else a change is as old as the file says.
         """
         settled = Settled()
-        observer = Observer(self._replica, self._patience, now)
+        observer = Observer(self._replica, self._patience, now, self._ahead)
         observed = self._observe(named, observer, settled)
         observer.keep_owned()
         observed = self._make_durable(observed, observer, settled)
@@ -126,8 +129,8 @@ class Settler:
                 except NotAtRest:
                     settled.waiting.append(path)
                     continue
-                except Changed:
-                    settled.again.append(path)
+                except Changed as changed:
+                    look_later(path, changed, settled)
                 except WorldError as error:
                     settled.problems.append(Problem(path, str(error)))
                 else:

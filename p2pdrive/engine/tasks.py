@@ -47,7 +47,8 @@ class Settled:
 
     ``well``: paths that have no problem (any more). ``touched``: other paths that are to be shown now too.
     ``left``: not settled yet, as the run has read enough. ``gone``: deletions that are not published yet.
-    ``vacant``: those of ``well`` at which nothing is, nor is to be.
+    ``vacant``: those of ``well`` at which nothing is, nor is to be. ``unread``: large files to be read ahead,
+    as ``ReadAhead.add`` takes them.
     """
 
     tasks: list[Task] = field(default_factory=list)
@@ -60,6 +61,7 @@ class Settled:
     gone: list[Gone] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     vacant: list[str] = field(default_factory=list)
+    unread: dict[str, tuple[int, frozenset[str]]] = field(default_factory=dict)
 
 
 def marked(tasks: list[Task], marks: Mapping[str, int]) -> list[Task]:

@@ -1,0 +1,111 @@
+"""Reading large files apart from all deciding, one at a time: nobody's edit waits for a film to be hashed."""
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+import trio
+
+from p2pdrive.blocks.sparse import chunk_sparse
+from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.tasks import Settled
+from p2pdrive.errors import Changed, WorldError
+from p2pdrive.folder.files import Stat
+from p2pdrive.model.manifest import Manifest
+
+
+class Unread(Changed):
+    """The file is so large that it is read apart: ``size`` bytes, of what may have been at ``origins``."""
+
+    def __init__(self, path: str, size: int, origins: frozenset[str]) -> None:
+        super().__init__(f"{path} is large, and is read apart.")
+        self.size = size
+        self.origins = origins
+
+
+class Ahead(NamedTuple):
+    """What a file had in it, which was ``stat`` before and after; read since ``began_ns``. Nothing is known
+    where it changed meanwhile, or could not be read."""
+
+    path: str
+    began_ns: int
+    stat: Stat | None = None
+    manifest: Manifest | None = None
+
+    def is_of(self, stat: Stat) -> bool:
+        """Whether the file is still the one that was read."""
+        return self.stat is not None and _version(self.stat) == _version(stat)
+
+
+class ReadAhead:
+    """The large files of one drive that are to be read, and what the last one had in it.
+
+    ``settle(path)`` decides about a file that was read; ``changed`` is called when there are more or fewer.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        settle: Callable[[str], Awaitable[None]],
+        changed: Callable[[], None],
+    ) -> None:
+        self._replica = replica
+        self._settle = settle
+        self._changed = changed
+        self._pending: dict[str, tuple[int, frozenset[str]]] = {}  # path → bytes, where it may have been
+        self._news = trio.Event()
+        self.last: Ahead | None = None
+
+    @property
+    def pending(self) -> Iterable[str]:
+        """The files that are not read yet."""
+        return self._pending.keys()
+
+    def may_be_renamed(self, path: str) -> bool:
+        """Whether one of the files may be what was at ``path``, so that nobody has deleted that."""
+        return any(path in origins for _, origins in self._pending.values())
+
+    def add(self, wanted: Mapping[str, tuple[int, frozenset[str]]]) -> None:
+        """Read these files soon: path → its bytes, and the paths of what it may be a rename of."""
+        if wanted:
+            self._pending |= wanted
+            self._news.set()
+            self._changed()
+
+    async def run(self) -> None:
+        """Read, the smallest first, until cancelled."""
+        while True:
+            await self._news.wait()
+            self._news = trio.Event()
+            while self._pending:
+                path = min(self._pending, key=lambda path: (self._pending[path][0], path))
+                self.last = await self._replica.services.offload(self._read, path)
+                wanted = self._pending[path]
+                try:
+                    await self._settle(path)
+                finally:
+                    if self._pending.get(path) is wanted:
+                        del self._pending[path]
+                self.last = None
+            self._changed()
+
+    def _read(self, path: str) -> Ahead:
+        began = self._replica.services.now_ns()
+        with suppress(WorldError), self._replica.files.open(path) as handle:
+            before = handle.stat()
+            manifest = chunk_sparse(self._replica.chunker, handle, before.size)
+            if _version(before) == _version(handle.stat()):
+                return Ahead(path, began, before, manifest)
+        return Ahead(path, began)
+
+
+def look_later(path: str, why: Changed, settled: Settled) -> None:
+    """Ask for ``path`` to be read, or else to be looked at again soon."""
+    if isinstance(why, Unread):
+        settled.unread[path] = (why.size, why.origins)
+    else:
+        settled.again.append(path)
+
+
+def _version(stat: Stat) -> tuple[int, int, int, int]:
+    return (stat.inode, stat.size, stat.mtime_ns, stat.ctime_ns)

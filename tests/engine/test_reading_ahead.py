@@ -1,0 +1,88 @@
+"""Large files are read apart from all deciding: nobody's edit waits for them, and they are what they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from p2pdrive.engine.read_ahead import ReadAhead
+from tests.engine.world import World
+
+LONG = 300_000
+LARGE = "x" * LONG
+
+
+@pytest.fixture(autouse=True)
+def slow_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file takes a minute to read."""
+    monkeypatch.setattr("p2pdrive.engine.observe.LONG_READ_BYTES", LONG)
+    offload = World.offload
+
+    async def slowly(self: World, work: Callable[..., Any], /, *arguments: Any) -> Any:
+        if getattr(work, "__func__", None) is ReadAhead._read:
+            await trio.sleep(60)
+        return await offload(self, work, *arguments)
+
+    monkeypatch.setattr(World, "offload", slowly)
+
+
+async def test_edit_passes_while_a_large_file_is_read(world: World, autojump_clock: MockClock) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"r.txt": "first"})
+    await trio.sleep(1)
+    anna.write("film", LARGE)
+    anna.look()
+    await trio.sleep(5)
+    assert not anna.drive.settled
+    anna.write("r.txt", "second")
+    anna.look("r.txt")
+    await trio.sleep(2)
+    assert berta.files() == {"r.txt": "second"}
+    await world.converge()
+    assert berta.files() == {"r.txt": "second", "film": LARGE}
+
+
+async def test_large_file_that_is_renamed_is_renamed_by_others(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"film": LARGE})
+    await world.converge()
+    await trio.sleep(10)
+    inode = (berta.root / "film").stat().st_ino
+    anna.rename("film", "seen/film")
+    anna.look()
+    await trio.sleep(20)
+    assert berta.files() == {"film": LARGE}  # while it is read here, it is not deleted there
+    await world.converge()
+    assert berta.files() == {"seen/film": LARGE}
+    assert (berta.root / "seen/film").stat().st_ino == inode
+
+
+async def test_large_file_that_changes_as_it_is_read_is_what_it_is_in_the_end(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"film": LARGE})
+    await world.converge()
+    await trio.sleep(10)
+    anna.write("film", "y" * LONG)
+    anna.look()
+    await trio.sleep(30)
+    anna.write("film", "z" * LONG)
+    anna.look("film")
+    await world.converge()
+    assert berta.files() == {"film": "z" * LONG}
+
+
+async def test_large_file_that_is_deleted_before_it_is_read_holds_up_nothing(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"r.txt": "first"})
+    anna.write("film", LARGE)
+    anna.look()
+    await trio.sleep(5)
+    anna.delete("film")
+    anna.look()
+    await world.converge()
+    assert anna.drive.settled
+    assert berta.files() == {"r.txt": "first"}
