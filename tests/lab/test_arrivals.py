@@ -42,8 +42,13 @@ def go_on(anna: Machine, deleted: bool, path: str) -> None:
 async def showed_large_file(
     world: World, anna: Machine, berta: Machine, *, deleted: bool | None, path: str = "f"
 ) -> None:
-    """Berta was killed right after she showed it; by then it was deleted, or edited, or neither (None)."""
+    """Berta was killed right after she showed it; by then it was deleted, or edited, or neither (None).
+
+    It is anna's second version: packs keep that, so that berta gets it though anna has moved on.
+    """
     world.network.block(WAYS)
+    write(anna, path, b"a beginning")
+    await trio.sleep(5)
     write(anna, path, LARGE)
     await trio.sleep(5)
     begin_to_receive(world)
@@ -328,6 +333,8 @@ def test_error_just_after_it_got_its_name_makes_no_edit_of_it(monkeypatch: pytes
     async def story(world: World) -> None:
         anna, _ = await two_that_share(world)
         world.network.block(WAYS)
+        write(anna, "f", b"a beginning")  # packs keep the second version, though anna moves on
+        await trio.sleep(5)
         write(anna, "f", LARGE)
         await trio.sleep(5)
         monkeypatch.setattr(SimulatedFiles, "publish", publish)

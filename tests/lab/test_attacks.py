@@ -88,7 +88,7 @@ def test_a_member_is_served() -> None:
             drive = world.machines[0].drive
             assert drive is not None
             with drive.replica.reading() as log:
-                (block,) = log.connection.execute("SELECT block FROM packed").fetchone()
+                (block,) = log.connection.execute("SELECT block FROM borrowed").fetchone()
             await mallory.send(GetBlocks(mallory.tag, 1, (block,)))
             assert await mallory.until(lambda: mallory.heard(Blocks))
             assert mallory.heard(Blocks)[0].pieces == ((0, 1),)
