@@ -21,7 +21,7 @@ from p2pdrive.engine.recover import take_up_edits
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.room import make_room_for_index, write_with_room
 from p2pdrive.engine.settle import Settler
-from p2pdrive.engine.show import Shower, Shown, needs_bytes
+from p2pdrive.engine.show import Shower, Shown, gathered_as, needs_bytes
 from p2pdrive.engine.tasks import Settled, Task
 from p2pdrive.engine.waiting import Waiting
 from p2pdrive.errors import DiskFull
@@ -299,20 +299,26 @@ class Materialiser:
     async def _rest(self) -> None:
         """Nothing is being shown: what a person wrote to our versions may be put beside them."""
         self._left = await self._offload(take_up_edits, self._replica, self._left)
-        if await self._offload(self._all_is_shown):
-            await self._offload(self._tidy)
-
-    def _all_is_shown(self) -> bool:
-        with self._replica.reading() as log:
-            return not log.entries.last_mark()
+        await self._offload(self._tidy)
 
     def _change_lanes(self, changed: Mapping[str, Lane]) -> None:
         write_with_room(self._replica, lambda log: log.entries.change_lanes(changed))
 
     def _tidy(self) -> None:
-        """All is shown: what is still in the temporary area belongs to nothing."""
-        for name in self._replica.files.temporaries():
-            self._replica.files.discard(name)
+        """Nothing is being shown: what is in the temporary area, and is of no version that is still to be
+        shown, belongs to nothing. Many of these, or one in conflict, may have a use for any."""
+        names = self._replica.files.temporaries()
+        if not names:
+            return
+        with self._replica.reading() as log:
+            unshown = [path for path, _ in log.entries.unshown("", PLAN_PATHS_MAX)]
+            heads = log.registers.heads_of(unshown)
+        if len(unshown) == PLAN_PATHS_MAX or any(len(found) > 1 for found in heads.values()):
+            return
+        kept = {gathered_as(head.content.root, path) for path, found in heads.items() for head in found}
+        for name in names:
+            if name not in kept:
+                self._replica.files.discard(name)
 
 
 def _at_once(again: Sequence[str], later: Sequence[str]) -> list[str]:

@@ -64,11 +64,12 @@ class Shown:
 
 def temporary_name(task: Task) -> str:
     """The temporary that gathers the task's content: the same after a restart."""
-    return _temporary_name(task.content.root, task.path)
+    return gathered_as(task.content.root, task.path)
 
 
 @lru_cache(PLAN_PATHS_MAX * RUNS_AT_ONCE)
-def _temporary_name(root: bytes, path: str) -> str:
+def gathered_as(root: bytes, path: str) -> str:
+    """The temporary of a content that goes to ``path``."""
     return blake3(root + paths.key(path)).digest()[:16].hex()
 
 
