@@ -9,6 +9,7 @@ from p2pdrive.lab.machine import Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.paths import IGNORE_FILE
+from p2pdrive.planning.reconcile import Choice
 from tests.lab.deeds import WAYS, delete, two_that_share, until, versions, write
 
 #: Seconds after which the pause until a next try is as long as it gets.
@@ -172,10 +173,12 @@ def test_what_others_deleted_in_a_folder_that_cannot_be_read_yet_does_not_come_b
         await until(lambda: dora.drive is not None and not dora.drive.replica.adopting)
         dora.permit_all()
         await trio.sleep(60)
+        assert dora.drive is not None
+        assert dora.drive.replica.count_brought() == len(names)  # all of it awaits her choice
+        await dora.drive.choose(Choice.CATCH_UP)
         await world.converge()
         assert dora.disk.tree().keys() <= {"d"}
         assert all(len(versions(anna, name)) == 2 for name in names)
-        assert dora.drive is not None
         assert not dora.drive.replica.is_adopting("d/0")
 
     run_simulated(lambda: within_world(1, story), 1)
