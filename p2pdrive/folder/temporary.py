@@ -15,7 +15,7 @@ from p2pdrive.folder.disks import disk_of, longest_name
 from p2pdrive.folder.files import Displaced, Stat
 from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.folder.place import Place, look, stat_of
-from p2pdrive.folder.syscalls import REACH, SystemCalls
+from p2pdrive.folder.syscalls import SystemCalls
 from p2pdrive.limits import NAME_BYTES_MAX
 from p2pdrive.model.paths import STATE_DIRECTORY, join
 
@@ -29,8 +29,9 @@ class TemporaryArea:
     """The area under the open directory ``root``; made, private to the person, where it is absent."""
 
     def __init__(self, root: int, calls: SystemCalls) -> None:
-        state = calls.open_beneath(root, STATE_DIRECTORY, REACH)
+        state = calls.open_beneath(root, STATE_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
         try:
+            close_to_others(state)  # a copy of the folder may have opened it
             with suppress(FileExistsError):
                 os.mkdir("tmp", 0o700, dir_fd=state)
             self.fd = os.open("tmp", os.O_RDONLY | os.O_DIRECTORY | _PLAIN, dir_fd=state)

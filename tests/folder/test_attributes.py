@@ -157,8 +157,9 @@ def test_list_that_the_temporary_area_would_hand_on_is_not_given_to_a_new_file(r
 def test_temporary_area_that_others_may_enter_is_closed(root: Path) -> None:
     area = root / ".p2pdrive" / "tmp"
     area.mkdir(mode=0o755)
+    area.parent.chmod(0o755)
     LocalFiles(root).close()
-    assert area.stat().st_mode & 0o777 == 0o700
+    assert [path.stat().st_mode & 0o777 for path in (area, area.parent)] == [0o700, 0o700]
 
 
 def test_new_time_or_mode_leaves_other_links_as_they_are(root: Path, calls: SystemCalls) -> None:
