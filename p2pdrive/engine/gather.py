@@ -14,6 +14,7 @@ from p2pdrive.engine.room import make_room, reserved_bytes
 from p2pdrive.engine.show import temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import DiskFull, WorldError
+from p2pdrive.folder.reading import read_all
 from p2pdrive.limits import BLOCK_BYTES_MAX, BUNDLE_BYTES
 from p2pdrive.model.manifest import Manifest
 
@@ -139,7 +140,7 @@ class Gathering:
                     if offset + length <= data:
                         continue
                 view = buffer[:length]
-                if handle.pread(view, offset) == length and blake3(view).digest() == block:
+                if read_all(handle.pread, view, offset) == length and blake3(view).digest() == block:
                     found.add(offset)
                 elif offset not in written:
                     handle.pwrite(bytes(length), offset)

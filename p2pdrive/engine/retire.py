@@ -131,15 +131,17 @@ class _Keeping:
         lacking = sum({block: length for _, length, block in wanted}.values())
         if lacking <= max(PACKED_VERSION_BYTES_MAX, manifest.size // PACKED_VERSION_PART_MAX):
             with suppress(DiskFull):
-                self._pack(kept.name, wanted)
-                kept = kept._replace(archived=None, packed=manifest if wanted else None)
+                if self._pack(kept.name, wanted):
+                    kept = kept._replace(archived=None, packed=manifest if wanted else None)
         self._staying |= blocks
         return kept
 
-    def _pack(self, name: str, wanted: Sequence[tuple[int, int, bytes]]) -> None:
+    def _pack(self, name: str, wanted: Sequence[tuple[int, int, bytes]]) -> bool:
+        """Whether packs have all of it then: else the file is not what it was, and is kept as it is."""
         if wanted:
             with self._replica.files.open_displaced(name) as handle:
                 self._replica.store.add(_read_ranges(handle.pread, wanted))
+        return not self._replica.store.missing(block for _, _, block in wanted)
 
 
 def _blocks_of(manifests: Manifests, changes: Iterable[Change]) -> set[bytes]:

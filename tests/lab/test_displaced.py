@@ -150,3 +150,22 @@ def test_version_that_is_removed_while_reads_are_short_stays_in_the_history() ->
         assert readable(berta, [content]) == {content.root}
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize("kept", ["shown", "archived"])
+def test_file_that_is_read_short_is_still_what_the_index_has_of_it(kept: str) -> None:
+    """What was read short counted as edited, and was not read from there any more."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        write(anna, "f", LARGE)
+        await world.converge()
+        if kept == "archived":
+            delete(anna, "f")
+            await world.converge()
+        berta.disk.short_reads = True
+        content = content_of(LARGE)
+        for _ in range(3):
+            assert readable(berta, [content]) == {content.root}
+
+    run_simulated(lambda: within_world(1, story), 1)
