@@ -45,8 +45,6 @@ _TRACED = frozenset(
 )
 #: Pages of an index on a disk with room: SQLite's own bound.
 _PAGES_MAX = (1 << 32) - 2
-#: Bytes of the disks that machines have: of a small one, history has to yield now and then.
-_CAPACITIES = (6_000_000, *[1 << 30] * 7)
 
 
 @dataclass
@@ -108,13 +106,12 @@ class Machine:
         self.random = world.random_for(f"machine {name}")
         self.identity = Identity(self.random.randbytes(32))
         self.oddity = oddity
-        self._capacity = world.random_for(f"room {name}").choice(_CAPACITIES)
-        if self._capacity < max(_CAPACITIES):
+        if oddity.capacity < Oddity().capacity:
             world.oracle.seen.cramped.add(name)
         self.disk = Disk(
             world.random_for(f"disk {name}"),
             self.now_ns,
-            capacity=self._capacity,
+            capacity=oddity.capacity,
             grain_ns=max(grain_ns, oddity.grain_ns),
             folds_case=folds_case,
             stored_ns=oddity.stored_ns,
@@ -387,7 +384,7 @@ class Machine:
 
     def make_room(self) -> None:
         """There is room again."""
-        self.disk.capacity = self._capacity
+        self.disk.capacity = self.oddity.capacity
         self.packs.full = False
         self._limit_index()
         self.world.oracle.relieved(self.name, "")

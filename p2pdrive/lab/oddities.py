@@ -11,12 +11,14 @@ _SECOND_NS = 1_000_000_000
 @dataclass(frozen=True)
 class Oddity:
     """``grain_ns`` and ``stored_ns`` as ``Disk`` says. ``modes``: it keeps whether files are executable or
-    private. ``numbers_last``: inodes have the same numbers when it is mounted again."""
+    private. ``numbers_last``: inodes have the same numbers when it is mounted again.
+    ``capacity`` in bytes."""
 
     grain_ns: int = 1
     stored_ns: int = 1
     modes: bool = True
     numbers_last: bool = True
+    capacity: int = 1 << 30
 
 
 ODDITIES = {
@@ -26,6 +28,7 @@ ODDITIES = {
     "exFAT": Oddity(10_000_000, 10_000_000, modes=False, numbers_last=False),
     "without modes": Oddity(modes=False),
     "other inodes": Oddity(numbers_last=False),
+    "small": Oddity(capacity=8_000_000),  # room for what persons write, and not for all of its history
 }
 
 
