@@ -19,6 +19,7 @@
     │   └── LinkClosed            the connection ended
     └── WorldError                disk and network; retried later, reported as a problem meanwhile
         ├── RootMissing           the drive's folder, or its `.p2pdrive`, is not there
+        ├── StateReplaced         another program changed the `.p2pdrive` of an open drive
         ├── IndexCorrupt, FormatTooNew
         ├── DiskFull, Unreadable, NotWritable
         ├── Changed               a file is not what it was when the plan was made
@@ -110,6 +111,10 @@ class WorldError(P2PDriveError):
 
 class RootMissing(WorldError):
     """The drive's folder is not there: the drive is offline, nothing was deleted."""
+
+
+class StateReplaced(WorldError):
+    """Another program changed the drive's ``.p2pdrive`` while it was open: nothing may be written into it."""
 
 
 class IndexCorrupt(WorldError):

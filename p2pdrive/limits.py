@@ -270,6 +270,8 @@ OPEN_LOOK_SECONDS_MAX = 15.0
 BUSY_SECONDS = 10.0
 #: Files whose habits are remembered (some 300 bytes each), and files that may wait at once.
 HABITS_MAX = 10_000
+#: Seconds between two looks whether a drive's state is still the one that was opened: some stats each.
+STATE_LOOK_SECONDS = 2.0
 #: Seconds between two whole scans while the watcher works.
 RESCAN_SECONDS = 3600
 #: Where nobody can tell whether a program has a file open, those smaller than this are hashed at once when

@@ -195,6 +195,10 @@ class Store:
         """The damaged packs found since the store was opened, one problem a pack file."""
         return list(self._problems.values())
 
+    def abandon(self) -> None:
+        """Close the pack files, and write nothing more."""
+        self._packs.close()
+
     def close(self) -> None:
         """Flush, and close the pack files."""
         try:

@@ -28,7 +28,13 @@ from p2pdrive.engine.waiting import Waiting
 from p2pdrive.errors import LinkClosed
 from p2pdrive.folder.outlook import Outlook
 from p2pdrive.history.log import Frontier, Ingested
-from p2pdrive.limits import PLAN_PATHS_MAX, QUIET_SECONDS, RESCAN_SECONDS, RULES_PATIENCE_SECONDS
+from p2pdrive.limits import (
+    PLAN_PATHS_MAX,
+    QUIET_SECONDS,
+    RESCAN_SECONDS,
+    RULES_PATIENCE_SECONDS,
+    STATE_LOOK_SECONDS,
+)
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.problem import Problem
 from p2pdrive.net.link import Link
@@ -325,8 +331,12 @@ class Drive:
 
     async def _try_again(self) -> None:
         rescan_at = trio.current_time() + RESCAN_SECONDS
+        check_at = trio.current_time()
         while True:
             await trio.sleep(1)
+            if trio.current_time() >= check_at:
+                check_at = trio.current_time() + STATE_LOOK_SECONDS
+                await self._offload(self.replica.check_whole)
             to_settle, to_look_at = self.problems.due()
             self._look_at([*to_settle, *to_look_at])
             if to_settle:

@@ -12,7 +12,7 @@ from blake3 import blake3
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
 from p2pdrive.engine.services import Services
-from p2pdrive.engine.state import State
+from p2pdrive.engine.state import State, check_index_is_there
 from p2pdrive.errors import (
     BlockMissing,
     DiskFull,
@@ -72,13 +72,16 @@ class Replica:
         self.services = services
         self.yielding = Lock()  # held while history makes room
         check_format(root)
+        check_index_is_there(root)
         state = Path(root, STATE_DIRECTORY)
         with ExitStack() as opened:
             self.files = services.open_files(root)
             opened.callback(self.files.close)
             self.database = _open_index(str(state / "index.db"), self.files)
             opened.callback(self.database.close)
-            self._state = State(root)
+            self._state = State(root, services.random)
+            if afresh:
+                self.database.check()
             self.genesis = _genesis(self.database)
             self.drive = self.genesis.drive
             if drive not in (None, self.drive):
@@ -99,14 +102,15 @@ class Replica:
             self.choice = self._choice()
             self.left_to_adopt: set[str] = set()
             self.left_to_look_into: set[str] = set()
-            self._homes = _homes(self._meta("homes"))
+            homes = _mounts(self._meta("homes"))  # each behind a slash: the root may be one
+            self._homes = frozenset(home.removeprefix("/") for home in homes)
             self.homes = Homes(self.files, self._homes)
             self.own_key_block = blake3(services.identity.seed).digest()
             self.reload_ignore()
             opened.pop_all()
 
     def check_whole(self) -> None:
-        """Raises RootMissing where the folder, or its state, is not there as it was opened."""
+        """Raises RootMissing or StateReplaced where the folder, or its state, is not as it was opened."""
         if not self.files.root_present():
             raise RootMissing(f"{self.root} is not there any more.")
         self._state.check()
@@ -121,6 +125,13 @@ class Replica:
         below = log.entries.below(directory, PLAN_PATHS_MAX)
         kinds = ((entry.path, entry.content.kind is Kind.DIRECTORY) for entry in below)
         return any(not self.hides(path, is_directory) for path, is_directory in kinds)
+
+    def abandon(self) -> None:
+        """Let go of all files, and write nothing: the state is not ours any more."""
+        self.store.abandon()
+        self.database.abandon()
+        self._state.clear()
+        self.files.close()
 
     def close(self) -> None:
         """Let go of all files."""
@@ -333,10 +344,7 @@ class Replica:
 
 
 def take_up(root: str, services: Services) -> None:
-    """Make the folder ``root``, a drive that this node does not know or knows no more, ready to be adopted.
-
-    Raises as opening it does.
-    """
+    """Make the folder ``root``, a drive that this node does not know (any more), ready to be adopted."""
     Replica(root, services, {}, afresh=True).close()
 
 
@@ -415,11 +423,6 @@ def drive_of(root: str) -> bytes:
 def _mounts(found: bytes | int | None) -> frozenset[str]:
     """As they are stored."""
     return frozenset(found.decode().split("\0")) if isinstance(found, bytes) and found else frozenset()
-
-
-def _homes(found: bytes | int | None) -> frozenset[str]:
-    """As they are stored, each behind a slash: the root may be one."""
-    return frozenset(home.removeprefix("/") for home in _mounts(found))
 
 
 def _open_index(path: str, files: Files) -> Database:

@@ -1,15 +1,27 @@
 """``index.db``: opening, migrating, and the only two ways to use it."""
 
+import fcntl
+import os
 import sqlite3
+import struct
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from p2pdrive.errors import DiskFull, FormatTooNew, IndexCorrupt, NotWritable, Unreadable, WorldError
 from p2pdrive.index.reserve import Reserve
 from p2pdrive.index.schema import MIGRATIONS
 from p2pdrive.limits import READER_CACHE_KIB, READERS_IDLE_MAX, WRITER_CACHE_KIB
+
+#: Where and how many bytes SQLite locks to read: SHARED_FIRST and SHARED_SIZE of its os.h.
+_SHARED_LOCK = (0x40000002, 510)
+
+_DAMAGED = (
+    "{} is damaged ({}). The files of the folder are untouched. Restore it from a backup; or "
+    "`p2pdrive leave DIR --forget` and join the drive again from another member: what is here already is not "
+    "transferred again."
+)
 
 
 class Database:
@@ -76,6 +88,27 @@ class Database:
                     self._readers.append(reader)
                 else:
                     reader.close()
+
+    def abandon(self) -> None:
+        """Close it without folding the WAL in: the file of that name is not the one that was opened.
+
+        SQLite folds it in only under an exclusive lock, so a shared one is held meanwhile, of the kind that
+        locks out our own process too. Where there are none, an index that was overwritten may be damaged.
+        """
+        with ExitStack() as held:
+            with suppress(OSError, AttributeError):
+                descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+                held.callback(os.close, descriptor)
+                lock = struct.pack("hhqqi4x", fcntl.F_RDLCK, os.SEEK_SET, *_SHARED_LOCK, 0)
+                fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, lock)
+            self.close()
+
+    def check(self) -> None:
+        """Raises IndexCorrupt where the file is damaged; reads all of it."""
+        with self.read() as connection:
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise IndexCorrupt(_DAMAGED.format(self.path, found))
 
     def close(self) -> None:
         """Close all connections that are not in use; the WAL is folded in."""
@@ -146,8 +179,5 @@ class Database:
         if primary == sqlite3.SQLITE_IOERR:
             return Unreadable(f"{self.path} cannot be read or written: {error}. Check the disk.")
         if primary in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return IndexCorrupt(
-                f"{self.path} is damaged ({error}). The files of the folder are untouched. Move it away and "
-                f"join the drive again from another member: what is here already is not transferred again."
-            )
+            return IndexCorrupt(_DAMAGED.format(self.path, error))
         return None

@@ -12,7 +12,7 @@ from p2pdrive.engine.drive import Drive
 from p2pdrive.engine.replica import Replica, check_format
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.status import DriveState
-from p2pdrive.errors import RootMissing, WorldError
+from p2pdrive.errors import RootMissing, StateReplaced, WorldError
 from p2pdrive.history.log import Frontier
 from p2pdrive.limits import DRIVE_RETRY_SECONDS, MARKS_SECONDS, ROOT_POLL_SECONDS
 from p2pdrive.planning.reconcile import Choice
@@ -55,6 +55,7 @@ class Keeper:
         self._moved = moved
         self.choice = choice
         self._chosen = chosen
+        self._afresh = False  # another program changed the state: its past is not the one that is known
 
     async def run(self) -> None:
         """Keep the drive at work until cancelled, and set ``ended``; never raises what is wrong with it."""
@@ -67,6 +68,9 @@ class Keeper:
         while True:
             try:
                 await self._work()
+            except* StateReplaced as group:
+                self._note(DriveState.ERROR, _first(group))
+                self._afresh = True
             except* RootMissing as group:
                 self._note(DriveState.OFFLINE, _first(group))
             except* WorldError as group:
@@ -77,14 +81,17 @@ class Keeper:
                     f"p2pdrive failed unexpectedly: {_first(group)!r}. Please report it; it is tried again."
                 )
                 self._note(DriveState.ERROR, RuntimeError(what))
-            if self.state is DriveState.OFFLINE:
+            if self._afresh:
+                await trio.sleep(ROOT_POLL_SECONDS)  # until all of it is copied, mostly
+            elif self.state is DriveState.OFFLINE:
                 await self._until_root_is_back()
             else:
                 await trio.sleep(DRIVE_RETRY_SECONDS)
 
     async def _work(self) -> None:
         offload = self._services.offload
-        replica = await offload(Replica, self.path, self._services, self._marks, self.id)
+        replica = await offload(Replica, self.path, self._services, self._marks, self.id, self._afresh)
+        self._afresh = replaced = False
         try:
             self.name = replica.genesis.name
             if self.choice is not Choice.ASK:
@@ -96,11 +103,17 @@ class Keeper:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._note_frontier, replica)
                 await self.drive.run()
+        except* StateReplaced:
+            replaced = True
+            raise
         finally:
             self.deleted_lately = self.drive.deleting.told_lately if self.drive is not None else 0
             self.drive = None
             with trio.CancelScope(shield=True):
-                self._remember(await self._services.offload(_close, replica, self._marks))
+                if replaced:
+                    await self._services.offload(replica.abandon)
+                else:
+                    self._remember(await self._services.offload(_close, replica, self._marks))
             self._moved()
 
     async def _note_frontier(self, replica: Replica) -> None:

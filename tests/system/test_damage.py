@@ -200,6 +200,9 @@ def test_a_folder_restored_from_a_backup_deletes_nothing(machines: Machines) -> 
     shutil.rmtree(desktop.folder)
     shutil.copytree(backup, desktop.folder, symlinks=True)
     desktop.start()
+    eventually(lambda: desktop.drive()["brought"] == 1, desktop.drive)
+    assert (desktop.folder / "goes later").read_text() == "still there"
+    desktop.cli("share", desktop.folder, "--catch-up")
     settled(laptop, desktop)
     assert tree(laptop.folder) == today
     assert laptop.drive()["conflicts"] == 0
