@@ -22,6 +22,7 @@ _STATE_NAMES = {
     "packs",
     "tmp",
     "archive",
+    "instance",
     "reserve",
     "opened",
     "FORMAT",
