@@ -13,7 +13,7 @@ from blake3 import blake3
 
 from p2pdrive.blocks.compression import Compressor
 from p2pdrive.blocks.packs import Packs, Place
-from p2pdrive.errors import BlockMissing, WorldError
+from p2pdrive.errors import BlockMissing, DiskFull, WorldError
 from p2pdrive.index.database import Database
 from p2pdrive.limits import APPEND_BYTES, BLOCK_BYTES_MAX, BORROWED_TRIES_MAX, UNINDEXED_BLOCKS_MAX
 from p2pdrive.model.manifest import HASH_BYTES, Manifest
@@ -310,6 +310,8 @@ class Store:
                     self._packs.append_to(number, end)
             except OSError as error:
                 self._report(number, f"cannot be read: {error.strerror}")
+            except DiskFull:
+                continue  # what the index does not name of it is taken in at the next opening
 
     def _recover_pack(self, number: int) -> int:
         """Index what a crash kept out of the index. Gives the offset behind the last whole entry, or 0."""
