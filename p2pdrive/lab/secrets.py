@@ -1,7 +1,8 @@
 """What persons keep from other accounts of their machines, and whether a node has ever shown it.
 
 Each change to a disk is seen: what is new after a person's act, or a fault, is theirs; what is new in an
-operation of the node is the node's, which may show nothing that no person has ever shown.
+operation of the node is the node's, which may show nothing that no person has ever shown. On a disk that
+keeps no permissions all is for everybody: what a person puts there is shown, and a node cannot help it.
 """
 
 from collections.abc import Iterator
@@ -89,7 +90,7 @@ class Secrets:
 
     def _by_node(self, machine: str, volume: Volume, operation: str) -> None:
         before, now = self._last.get(machine, Sight()), look(volume)
-        for path, content in now.seen.items():
+        for path, content in now.seen.items() if not volume.modeless else ():
             if content in self._kept and content not in self._shown and before.seen.get(path) != content:
                 where = self._kept[content]
                 if not any(paths.within(each, opened) for each in where for opened in self._opened):
@@ -113,11 +114,13 @@ def look(volume: Volume) -> Sight:
 
 def _look(path: str, inode: object, sight: Sight, hidden: bool) -> None:
     if isinstance(inode, File):
-        (sight.private if inode.private else sight.open).add(path)
-        (sight.hidden if hidden or inode.private else sight.seen)[path] = inode.content()
+        private = inode.private and not inode.modeless
+        (sight.private if private else sight.open).add(path)
+        (sight.hidden if hidden or private else sight.seen)[path] = inode.content()
     elif isinstance(inode, Directory):
-        (sight.private if inode.private else sight.open).add(path)
-        hidden = hidden or inode.private
+        private = inode.private and not inode.modeless
+        (sight.private if private else sight.open).add(path)
+        hidden = hidden or private
         if not hidden:
             sight.directories.add(path)
         for name, inside in inode.entries.values():

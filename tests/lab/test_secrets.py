@@ -82,3 +82,22 @@ def test_folder_that_lets_others_where_its_heads_say_private_is_caught() -> None
         directory.private = True
 
     run_simulated(lambda: within_world(3, story), 3)
+
+
+def test_disk_that_keeps_no_permissions_shows_all_and_nobody_is_to_blame() -> None:
+    async def story(world: World) -> None:
+        anna = world.add_machine("anna", "admin")
+        await world.share(anna)
+        write(anna, "d/f", b"for all")
+        berta = world.add_machine("berta", oddity="without modes")
+        await world.join(berta)
+        await world.converge()
+        keep(world, anna, "f", "f", b"a secret")
+        keep(world, berta, "g", "g", b"none")
+        await world.converge()
+        assert (berta.disk.read("f"), anna.disk.read("g")) == (b"a secret", b"none")
+        assert look(berta.disk.volume).seen == {"d/f": b"for all", "f": b"a secret", "g": b"none"}
+        assert look(anna.disk.volume).hidden == {"f": b"a secret"}
+        PrivateStaysPrivate(Books()).after(world)
+
+    run_simulated(lambda: within_world(4, story), 4)
