@@ -179,15 +179,29 @@ class Observer:
         return judge(self._log.registers.heads(path), False).content.executable
 
     def _was_private(self, seen: Observed, entry: Entry | None) -> bool:
-        """The same of whether it is private; what was in a private directory is, wherever it is now."""
+        """The same of whether it is private; what was, or was in a private directory, is wherever it is now,
+        be it in place of another file."""
         assert self._log is not None
-        if entry is not None and entry.content.kind is seen.content.kind:
-            return entry.content.private
-        if seen.moved is not None:
-            above = self._log.entries.get_many(paths.ancestors(seen.moved.path)).values()
-            return any(each.content.private for each in (seen.moved, *above))
-        known = judge(self._log.registers.heads(seen.path), False).content
-        return known.private and known.kind is seen.content.kind
+        before = entry.content if entry is not None and entry.content.kind is seen.content.kind else None
+        if before is not None and before.private:
+            return True
+        origin = seen.moved
+        if entry is not None and not describes(entry, seen.stat, seen.content):
+            origin = self._replaced_by(seen)
+        if origin is not None:
+            above = self._log.entries.get_many(paths.ancestors(origin.path)).values()
+            return any(each.content.private for each in (origin, *above))
+        said = before or judge(self._log.registers.heads(seen.path), False).content
+        return said.private and said.kind is seen.content.kind
+
+    def _replaced_by(self, seen: Observed) -> Entry | None:
+        """The entry whose file was renamed over another one."""
+        if seen.stat is None or seen.content.kind is not Kind.FILE:
+            return None
+        assert self._log is not None
+        entries = self._log.entries.with_inodes([seen.stat.inode]).get(seen.stat.inode, ())
+        others = (each for each in entries if each.path != seen.path)
+        return next((each for each in others if describes(each, seen.stat, seen.content)), None)
 
     def _stat(self, path: str) -> Stat | None:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from trio.testing import MockClock
 
 from tests.disks import ExFat, exfat, refuse_leases
+from tests.engine.test_private import Onlooker
 from tests.engine.world import Machine, World
 
 
@@ -258,3 +260,18 @@ async def test_folder_that_is_copied_to_a_disk_which_cannot_hold_it_all_loses_no
     await world.until(lambda: berta.files() == {"A": "capital", "plain": "plain"}, "the other name")
     assert anna.files() == {"a:b": "odd", "A": "capital", "plain": "plain"}
     assert berta.problems.keys() == {"a:b", "link"}
+
+
+@pytest.mark.parametrize("path", ["key", "keys/diary"])
+async def test_private_file_that_takes_the_place_of_another_on_exfat_stays_private_elsewhere(
+    world: World, autojump_clock: MockClock, disk: ExFat, path: str
+) -> None:
+    anna, berta = await with_exfat(world, disk, {path: "a secret", "open": "for all"})
+    (anna.root / path.partition("/")[0]).chmod(0o700 if "/" in path else 0o600)
+    await agree(world, anna, berta)
+    onlooker = Onlooker(anna, "a secret")
+    berta.rename(path, "open")
+    await agree(world, anna, berta)
+    assert anna.read("open") == "a secret"
+    assert stat.S_IMODE((anna.root / "open").stat().st_mode) == 0o600
+    assert onlooker.read == []
