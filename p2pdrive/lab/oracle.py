@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
+from p2pdrive.folder.defaults import is_litter
 from p2pdrive.folder.files import Stat
 from p2pdrive.lab.evidence import (
     content_of,
@@ -221,9 +222,11 @@ class Oracle:
         there = files_in(after)
         for path in unrecorded:
             self.written.stories[files_in(before)[path]].undo(machine, path)
+        kept = {path: data for path, data in there.items() if not is_litter(paths.name(path))}
         for path, data in there.items():
             story = self.written.story(data, f"{path} on {machine}, put back")
-            story.kept = number
+            if path in kept:  # litter goes with its folder, and no history has it
+                story.kept = number
             self.written.arrive(path, data, self.count)
         if not self._is_viewer(machine):
             for data, when in (put_away or {}).items():
@@ -239,7 +242,7 @@ class Oracle:
         for data, story in self.written.stories.items():
             if data not in shown:
                 self.written.forgive(data, number, why)
-                if data in known or data in there.values():  # others had it before, and have it still
+                if data in known or data in kept.values():  # others had it before, and have it still
                     story.kept = self._next()
             elif data not in known:
                 story.unrecorded = number

@@ -369,6 +369,16 @@ def test_equal_bytes_that_were_replaced_elsewhere_do_not_stand_for_what_a_copied
     assert oracle.written.stories[b"the same"].must_be_readable
 
 
+def test_litter_in_a_copied_folder_goes_with_its_folder_as_all_litter_does() -> None:
+    """Seed 7112."""
+    oracle = Oracle()
+    oracle.left("anna", "d/.DS_Store", b"litter")
+    oracle.wrote("anna", "d/f", b"text", None)
+    oracle.restored("berta", {}, {"d/.DS_Store": file(b"litter"), "d/f": file(b"text")})
+    readable = {story.data for story in oracle.written.stories.values() if story.must_be_readable}
+    assert readable == {b"text"}
+
+
 def test_empty_file_that_is_not_in_what_was_put_back_was_made_by_nobody() -> None:
     oracle = Oracle()
     oracle.wrote("anna", "a", b"one", None)
