@@ -16,6 +16,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.limits import EAGER_FILE_BYTES_MAX
 from p2pdrive.planning.conflicts import copy_path
+from p2pdrive.planning.reconcile import Choice
 from tests.lab.deeds import (
     WAYS,
     about_to_lose,
@@ -27,7 +28,7 @@ from tests.lab.deeds import (
     write,
 )
 
-#: So large that it is not looked at while it is being written.
+#: So large that it is read apart.
 LARGE = Random(3).randbytes(EAGER_FILE_BYTES_MAX)
 
 
@@ -227,12 +228,24 @@ async def with_old_versions(world: World, data: bytes) -> str:
 
 
 async def joined_while_writing(world: World, dora: Machine, path: str, data: bytes) -> None:
-    """Dora's folder has been adopted, but for the file that she writes."""
+    """Dora's folder has been adopted, but for the file that she writes; she has just closed that."""
     write(dora, path, data)
+    dora.disk.hold_open(path)
     await world.join(dora)
     while dora.drive is None or not dora.drive.scanned or dora.drive.replica.adopting:
-        dora.disk.write(path, data)
-        await trio.sleep(0.1)
+        dora.disk.write_held(path, data)
+        await trio.sleep(min(0.1 * dora.slow, 5))
+    assert path in dora.drive.replica.left_to_adopt
+    dora.disk.let_go(path)
+
+
+async def catch_up(world: World, dora: Machine, path: str) -> None:
+    """The old version at ``path`` awaits Dora's choice, and she lets go of it."""
+    assert dora.drive is not None
+    assert dora.drive.replica.brought("") == [path]
+    assert dora.disk.exists(path)
+    await dora.drive.choose(Choice.CATCH_UP)
+    await world.converge()
 
 
 @pytest.mark.parametrize("what", ["copy", "file"])
@@ -240,13 +253,16 @@ def test_old_version_brought_along_that_cannot_be_read_at_a_join_is_no_edit(what
     async def story(world: World) -> None:
         copy = await with_old_versions(world, b"old")
         dora, path = world.add_machine("dora"), copy if what == "copy" else "g"
+        known = versions(world.machine("anna"), path)
         write(dora, path, b"old")
         dora.forbid(path, reading=True)
         await world.join(dora)
         await trio.sleep(120)
         dora.permit_all()
-        await world.converge()
+        await trio.sleep(60)
+        await catch_up(world, dora, path)
         assert all(machine.disk.tree().keys() == {"f"} for machine in world.machines)
+        assert versions(world.machine("anna"), path) == known
 
     run_simulated(lambda: within_world(1, story), 1)
 
@@ -259,13 +275,15 @@ def test_old_version_that_is_being_brought_along_at_a_join_is_no_edit(what: str,
     async def story(world: World) -> None:
         copy = await with_old_versions(world, LARGE)
         dora, path = world.add_machine("dora"), copy if what == "copy" else "g"
+        known = versions(world.machine("anna"), path)
         dora.slow = slow
         for number in range(5):
             write(dora, f"other {number}", b"new")
         await joined_while_writing(world, dora, path, LARGE)
-        await trio.sleep(60)
-        await world.converge()
+        await trio.sleep(600)
+        await catch_up(world, dora, path)
         assert not any(machine.disk.exists(path) for machine in world.machines)
+        assert versions(world.machine("anna"), path) == known
 
     run_simulated(lambda: within_world(1, story), 1)
 
