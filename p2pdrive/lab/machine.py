@@ -347,7 +347,8 @@ class Machine:
             await self.process.over.wait()
         self.mount()
         before, unrecorded = self.disk.tree(), unrecorded_files(self)
-        self.disk.restore(backup.disk, image=self.random.random() < 0.5)
+        with self.world.secrets.person_at(self.name, self.disk.volume):
+            self.disk.restore(backup.disk, image=self.random.random() < 0.5)
         shutil.rmtree(self.state / STATE_DIRECTORY)
         shutil.copytree(backup.state, self.state / STATE_DIRECTORY)
         self.packs.all_durable()

@@ -234,11 +234,17 @@ class Volume:
         self.recount()
 
     def replace(self, root: Directory, keeping: bool) -> None:
-        """Another tree in place of this one, all of it durable; ``keeping`` its numbers and ctimes."""
+        """Another tree in place of this one, all of it durable; ``keeping`` its numbers and ctimes. What comes
+        from a disk that keeps no modes has none."""
         self._pending = []
         self._freed = []
         self.root = root
         for inode in (root, *(inode for _, inode in self.walk())):
+            if inode.modeless:
+                inode.private = False
+                if isinstance(inode, File):
+                    inode.executable = False
+            inode.modeless = self.modeless
             if not keeping:
                 inode.number = self.number()
                 inode.changed(self.stamp())

@@ -41,3 +41,20 @@ def test_edits_pass_both_ways_and_nothing_is_published_for_what_the_disk_lacks(o
         assert {path: versions(anna, path) for path in shown} == records
 
     run_simulated(lambda: within_world(1, story), 1)
+
+
+def test_folder_that_is_copied_from_a_disk_without_modes_has_those_that_files_have_there() -> None:
+    async def story(world: World) -> None:
+        bare, usual = world.add_machine("anna", oddity="without modes"), world.add_machine("berta")
+        bare.disk.write("d/f", b"text")
+        bare.disk.close_to_others("d/f", True)
+        usual.disk.restore(bare.disk.snapshot())
+        copied = usual.disk.volume.find("d/f")
+        assert copied is not None
+        assert copied.stat().private is False
+        bare.disk.restore(usual.disk.snapshot())
+        copied = bare.disk.volume.find("d/f")
+        assert copied is not None
+        assert copied.stat().private is None
+
+    run_simulated(lambda: within_world(1, story), 1)
