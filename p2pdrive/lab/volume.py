@@ -234,8 +234,10 @@ class Volume:
         self.recount()
 
     def replace(self, root: Directory, keeping: bool) -> None:
-        """Another tree in place of this one, all of it durable; ``keeping`` its numbers and ctimes. What comes
-        from a disk that keeps no modes has none."""
+        """Another tree in place of this one, all of it durable; ``keeping`` its numbers and ctimes.
+
+        What comes from a disk that keeps no modes has none.
+        """
         self._pending = []
         self._freed = []
         self.root = root
