@@ -9,10 +9,12 @@ Sources: https://sqlite.org/fileformat2.html, https://sqlite.org/howtocorrupt.ht
 https://sqlite.org/atomiccommit.html (section 4.2: a journal that begins with a zero is none).
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, InUse, Unreadable
 from p2pdrive.folder.files import FileKind, Files, ReadHandle, Stat
@@ -21,6 +23,8 @@ from p2pdrive.model.record import Kind
 
 _MAGIC = b"SQLite format 3\0"
 _WAL, _JOURNAL, _INDEX = _SUFFIXES = ("-wal", "-journal", "-shm")
+#: How a ``-shm`` begins (https://sqlite.org/walformat.html, section 2.1), in this machine's byte order.
+_INDEX_MAGIC = (3007000).to_bytes(4, sys.byteorder)
 #: Where SQLite locks a database file, whatever the size of that: pending, reserved, and 510 shared bytes.
 _LOCKS_AT, _LOCKS_BYTES = 0x40000000, 512
 
@@ -89,21 +93,31 @@ def why_unfinished(files: Files, path: str, handle: ReadHandle | None = None) ->
 
 
 class Databases:
-    """The databases among the paths of one run of tasks."""
+    """The databases among the paths of one run of tasks: files that begin as SQLite's do. Whatever else is
+    called like a companion is a person's own file."""
 
-    def __init__(self, files: Files) -> None:
-        self._files = files
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._files = replica.files
         self._beside = Beside({})
+        self._recorded: frozenset[str] = frozenset()  # companions that the index knows as files of the drive
+        self._at_rest: set[str] = set()  # databases that were found to be so
 
     def glance(self, tasks: Iterable[Task]) -> None:
         """Look at what is beside the paths of ``tasks``. Raises RootMissing."""
         named = {path for task in tasks for path in _paths(task)}
         self._beside = Beside(_looked_at(self._files, named))
+        if self._beside.found:
+            with self._replica.reading() as log:
+                self._recorded = frozenset(log.entries.get_many(self._beside.found))
 
-    def expect_at_rest(self, task: Task) -> None:
-        """Raise InUse where ``task`` changes a database that is open here, or half of which is beside it."""
+    def expect_at_rest(self, task: Task, gathered: str) -> None:
+        """Raise InUse where ``task`` changes a database that is open here, or half of which is beside it; or
+        would put one beside half of another. ``gathered`` names the temporary with the task's content."""
         for path in _paths(task):
             beside = self._beside.of(path)
+            if not beside or not self._is_database(task, path, gathered):
+                continue
             for companion in beside:
                 with suppress(Unreadable):
                     if self._files.being_written(companion):
@@ -118,11 +132,29 @@ class Databases:
         """Take out of the folder what a database leaves behind that ``task`` has renamed or removed, and that
         holds nothing; the names under which it is displaced."""
         gone = task.moved_from or (task.path if not task.content.live else "")
+        if gone not in self._at_rest:
+            return []
         taken = list[str]()
-        for path, stat in self._beside.of(gone).items() if gone else ():
-            with suppress(Changed):
-                taken.append(self._files.remove(path, stat))
+        for path, stat in self._beside.of(gone).items():
+            mine = path.endswith(_INDEX) and not _begins(self._files, path, _INDEX_MAGIC, or_empty=True)
+            if not mine and path not in self._recorded:
+                with suppress(Changed):
+                    taken.append(self._files.remove(path, stat))
         return taken
+
+    def _is_database(self, task: Task, path: str, gathered: str) -> bool:
+        """Whether a database is at ``path``, or is to come there."""
+        if _begins(self._files, path, _MAGIC):
+            self._at_rest.add(path)
+            return True
+        if path != task.path or task.content.kind is not Kind.FILE:
+            return False
+        if task.moved_from:
+            return _begins(self._files, task.moved_from, _MAGIC)
+        if not gathered:
+            return False
+        with self._files.open_temporary(gathered, task.content.size) as handle:
+            return is_database(handle, task.content.size)
 
 
 def _paths(task: Task) -> tuple[str, ...]:

@@ -172,7 +172,7 @@ class _Run:
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
         self._linked = Linked(replica.files)
         self._known_directories = {""}
-        self.databases = Databases(self._files)
+        self.databases = Databases(replica)
 
     def leave_out(self, unsure: Mapping[str, WorldError]) -> None:
         """What may not be durable is not noted: it is recognised when it is looked at again, as after a kill.
@@ -233,7 +233,7 @@ class _Run:
         if task.content.live:
             self._make_parents(task.path)
         self.directories.add(paths.parent(task.path))  # half of it may be done, and noted, when it fails
-        self.databases.expect_at_rest(task)
+        self.databases.expect_at_rest(task, temporary_name(task) if needs_bytes(task) else "")
         if not _same_bytes(task):
             task = task._replace(expected=self._linked.as_left(task.expected))
         self._perform(self._keep_aside(task))

@@ -244,3 +244,42 @@ async def test_file_that_is_only_called_like_what_a_database_has_beside_it_is_an
     files = {"notes": text, "notes-journal": "a journal", "-wal": "odd", "alone-wal": "alone"}
     _, berta = await world.sharing("anna", "berta", files=files)
     assert berta.files() == files
+
+
+async def test_file_that_is_called_like_a_companion_stays_when_its_neighbour_goes(
+    world: World, autojump_clock: MockClock
+) -> None:
+    files = {"photo": "x", "photo-shm": "precious", "sketch": "y", "sketch-journal": "\0\0precious"}
+    anna, berta = await world.sharing("anna", "berta", files=files)
+    anna.delete("photo")
+    anna.rename("sketch", "drawing")
+    anna.look()
+    await world.until(lambda: "drawing" in berta.files() and "photo" not in berta.files(), "both changes")
+    for machine in (anna, berta):
+        machine.look()
+    await world.converge()
+    assert berta.files() == {"drawing": "y", "photo-shm": "precious", "sketch-journal": "\0\0precious"}
+
+
+async def test_file_that_is_called_like_a_log_holds_up_no_edit_of_its_neighbour(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"foo": "x", "foo-wal": "my notes"})
+    anna.write("foo", "new")
+    anna.look()
+    await world.converge()
+    assert berta.files() == {"foo": "new", "foo-wal": "my notes"}
+
+
+async def test_new_database_waits_where_a_part_of_another_lies(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"other": "x"})
+    berta.write("app.db-wal", "what another database left")
+    opened(anna, "wal").close()
+    anna.look()
+    await trio.sleep(60)
+    assert "app.db-wal" in berta.problems["app.db"]
+    (berta.root / "app.db-wal").unlink()
+    berta.look()
+    await world.until((berta.root / "app.db").exists, "the database")
