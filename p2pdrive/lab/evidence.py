@@ -60,10 +60,11 @@ def entries_of(machine: Any) -> dict[str, Entry]:
 
 
 def unrecorded_files(machine: Any) -> set[str]:
-    """Files in its folder that are not, as they are, what the index says."""
+    """Files in its folder that are not, as they are, what the index says, but for those still being written:
+    nobody has been told of them."""
     noted = {path: (entry.inode, entry.ctime_ns) for path, entry in entries_of(machine).items()}
     stats = {path: inode.stat() for path, inode in machine.disk.volume.walk()}
-    files = files_in(machine.disk.tree())
+    files = files_in(machine.disk.tree()).keys() - machine.disk.unfinished
     return {path for path in files if noted.get(path) != (stats[path].inode, stats[path].ctime_ns)}
 
 

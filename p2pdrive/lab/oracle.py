@@ -12,6 +12,7 @@ from typing import Any
 from p2pdrive.folder.defaults import is_litter
 from p2pdrive.folder.files import Stat
 from p2pdrive.lab.evidence import (
+    Hidden,
     content_of,
     entries_of,
     files_in,
@@ -336,7 +337,19 @@ class Oracle:
             self.written.remove(path, data, machine, number)
 
     def _is_shown_elsewhere(self, machine: str, data: bytes) -> bool:
-        return any(data in files_in(tree).values() for name, tree in self._trees() if name != machine)
+        """Others can get it there: neither do rules hide it, nor did a viewer put it there."""
+        for name, tree in self._trees():
+            there = {path for path, shown in files_in(tree).items() if shown == data and name != machine}
+            if not there:
+                continue
+            one = self._machine(name)
+            hidden = Hidden(one, tree)
+            if self._is_viewer(name):
+                entries, root = entries_of(one), root_of(data)
+                there = {path for path in there if path in entries and entries[path].content.root == root}
+            if not all(hidden.ignored(path, False) for path in there):
+                return True
+        return False
 
     def _is_viewer(self, machine: str) -> bool:
         return self.world is not None and getattr(self._machine(machine), "role", "") == "viewer"

@@ -67,6 +67,25 @@ def test_file_that_is_written_slowly_is_seen_by_others_once_it_is_closed(befalls
     run_simulated(lambda: within_world(seed, story), seed)
 
 
+def test_backup_that_is_put_back_takes_what_was_still_being_written() -> None:
+    """Seed 2635201687: nobody had been told of that file yet."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world)
+        anna.back_up()
+        begin(world, 1)
+        assert SLOW in anna.disk.unfinished
+        assert anna.backup is not None
+        anna.put_back(anna.backup)
+        await anna.start()
+        await trio.sleep(40)
+        await world.converge()
+        assert not anna.disk.exists(SLOW)
+        assert not berta.disk.exists(SLOW)
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
 def test_lab_notices_who_publishes_half_of_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Patience, "must_wait", lambda *_: False)
 

@@ -13,7 +13,7 @@ from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Removal
 from p2pdrive.lab.world import World, within_world
 from p2pdrive.model.record import Content, Kind
-from tests.lab.deeds import delete, rename, until, write
+from tests.lab.deeds import delete, rename, two_that_share, until, write
 
 
 def standing(oracle: Oracle) -> set[bytes]:
@@ -423,6 +423,27 @@ def test_what_a_viewer_replaces_and_nobody_else_shows_is_replaced() -> None:
         write(berta, "a", b"new")
         write(berta, "b", b"new")
         assert standing(oracle) == {b"a", b"new"}
+
+    run_simulated(lambda: within_world(1, story), 1)
+
+
+@pytest.mark.parametrize(
+    ("role", "new", "readable_there"),
+    [("editor", "g", True), ("editor", ".f.swp", False), ("viewer", "g", False), ("viewer", "f", True)],
+)
+def test_what_is_left_where_no_node_reads_it_is_shown_by_nobody(
+    role: str, new: str, readable_there: bool
+) -> None:
+    """Seed 887866855: all replaced it in the same breath, and a viewer's backup was all that was left."""
+
+    async def story(world: World) -> None:
+        anna, berta = await two_that_share(world, role)
+        write(anna, "f", b"one")
+        await world.converge()
+        if new != "f":
+            rename(berta, "f", new)
+        delete(anna, "f")
+        assert world.oracle.written.stories[b"one"].may_be_missing is not readable_there
 
     run_simulated(lambda: within_world(1, story), 1)
 
