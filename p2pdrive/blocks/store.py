@@ -101,6 +101,15 @@ class Store:
             found.update(block for (block,) in _select(connection, sql, asked - found, "(?)"))
         return found
 
+    def held_by_history(self, blocks: Iterable[bytes]) -> set[bytes]:
+        """Those blocks that have a place in packs or in the archive."""
+        asked = set(blocks)
+        found = {block for block in asked if block in self._unindexed}
+        with self._database.read() as connection:
+            sql = _HELD + " AND borrowed.entry < 0)"
+            found.update(block for (block,) in _select(connection, sql, asked - found, "(?)"))
+        return found
+
     def lengths(self, blocks: Iterable[bytes]) -> dict[bytes, int]:
         """Bytes of each block that the store knows a place for."""
         asked = set(blocks)

@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 
 from blake3 import blake3
 
@@ -70,7 +70,7 @@ class Replica:
         """
         self.root = root
         self.services = services
-        self.yielding = Lock()  # held while history makes room
+        self.yielding = RLock()  # held while history makes room, or takes something in
         check_format(root)
         check_index_is_there(root)
         state = Path(root, STATE_DIRECTORY)

@@ -90,12 +90,14 @@ def put_away(replica: Replica, kept: Iterable[Kept]) -> None:
 
 
 def keep_version(replica: Replica, name: str, manifest: Manifest) -> None:
-    """Keep a displaced file of this content for history, and let it go."""
-    kept = [_Keeping(replica, (), set()).keep(Kept(name, manifest))]
-    replica.store.flush()
-    with replica.writing() as log:
-        note_archived(replica, log, kept)
-    put_away(replica, kept)
+    """Keep a displaced file of this content for history, and let it go. Its entry may still stand at a path
+    where another version is by now, so nothing counts as held by the folder."""
+    with replica.yielding:
+        kept = [_Keeping(replica, None, set()).keep(Kept(name, manifest))]
+        replica.store.flush()
+        with replica.writing() as log:
+            note_archived(replica, log, kept)
+        put_away(replica, kept)
 
 
 def _kept(keeping: "_Keeping", manifests: Manifests, displaced: Retired, shown: set[bytes]) -> Kept | None:
@@ -113,10 +115,10 @@ def _kept(keeping: "_Keeping", manifests: Manifests, displaced: Retired, shown: 
 
 
 class _Keeping:
-    """Versions that are kept together: ``gone`` are the entries whose files were displaced, all of them, and
-    ``staying`` the blocks that will be held."""
+    """Versions that are kept together: ``gone`` are the entries whose files were displaced, all of them, or
+    None where that may be any; ``staying`` are the blocks that will be held."""
 
-    def __init__(self, replica: Replica, gone: Collection[int], staying: set[bytes]) -> None:
+    def __init__(self, replica: Replica, gone: Collection[int] | None, staying: set[bytes]) -> None:
         self._replica = replica
         self._gone = gone
         self._staying = staying
@@ -126,7 +128,11 @@ class _Keeping:
         manifest = kept.archived
         assert manifest is not None
         blocks = {block for _, block in manifest}
-        held = self._replica.store.held_elsewhere(blocks, self._gone) | self._staying
+        store = self._replica.store
+        held = (
+            store.held_by_history(blocks) if self._gone is None else store.held_elsewhere(blocks, self._gone)
+        )
+        held |= self._staying
         wanted = [place for place in manifest.ranges() if place[2] not in held]
         lacking = sum({block: length for _, length, block in wanted}.values())
         if lacking <= max(PACKED_VERSION_BYTES_MAX, manifest.size // PACKED_VERSION_PART_MAX):

@@ -106,24 +106,24 @@ class Shower:
                 run.carry_out(task)
         looked = self._replica.services.now_ns()
         unsure = self._make_durable(run)
-        run.kept = retire(self._replica, run.retired, run.changes)
-        run.leave_out(unsure)
-
-        def noted(log: Log) -> None:
-            note(self._replica, log, run.changes, looked)
-            note_archived(self._replica, log, run.kept)
-            Arriving(log.connection).drop([*run.shown.done, *run.to_make])
-            log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
-            log.entries.mark_unshown((path, 0, Lane.PLAIN) for path in run.shown.check)
-
-        write_with_room(self._replica, noted)
+        with self._replica.yielding:  # what history was found to hold must not go before it is noted
+            run.kept = retire(self._replica, run.retired, run.changes)
+            run.leave_out(unsure)
+            write_with_room(self._replica, lambda log: self._note(log, run, looked))
+            put_away(self._replica, run.kept)
         now = self._replica.services.now_ns()
         for change in run.changes:
             stat = change.stat
             if stat and stat.kind is FileKind.FILE and tells_edits(stat, checked_at(stat, looked, now)):
                 run.shown.stats[change.path] = stat
-        put_away(self._replica, run.kept)
         return run.shown
+
+    def _note(self, log: Log, run: "_Run", looked_ns: int) -> None:
+        note(self._replica, log, run.changes, looked_ns)
+        note_archived(self._replica, log, run.kept)
+        Arriving(log.connection).drop([*run.shown.done, *run.to_make])
+        log.entries.take_off_unshown(mark for marks in run.marks.values() for mark in marks)
+        log.entries.mark_unshown((path, 0, Lane.PLAIN) for path in run.shown.check)
 
     def _sync_gathered(self, run: "_Run", gathered: Mapping[str, str]) -> set[str]:
         """Make temporaries (by path) durable; the paths of those that are not, which are gathered anew."""

@@ -1,10 +1,14 @@
 """What p2pdrive replaces or deletes is kept as the file that it is, whenever the node is stopped."""
 
 import random
+import threading
 from pathlib import Path
+from typing import Any
 
+import pytest
 from trio.testing import MockClock
 
+from p2pdrive.engine import show
 from p2pdrive.index.archived import Archived
 from p2pdrive.limits import MIB
 from tests.engine.test_received_versions import blocks_of, packs_bytes, received, whole
@@ -125,3 +129,43 @@ async def test_of_a_large_file_that_changes_a_little_the_old_part_is_copied_and_
     assert archive(berta) == []
     assert 0 < packs_bytes(berta) <= 2 * MIB
     assert whole(berta, blocks_of(berta, large)) == large
+
+
+async def test_version_that_was_displaced_at_a_kill_is_kept_though_its_entry_still_stands(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The entry says that its blocks are at the path, where the next version is by then."""
+    anna, berta = await received(world, PHOTO)
+    world.part()
+    anna.write("r", PHOTO[::-1])
+    anna.look()
+    await world.quiet()
+    await berta.stop()
+    (berta.root / "r").rename(berta.root / ".p2pdrive/tmp/displaced.77.r")
+    (berta.root / "r").write_bytes(PHOTO[::-1])
+    await berta.start()
+    world.join_up()
+    await world.converge()
+    assert whole(berta, blocks_of(berta, PHOTO)) == PHOTO
+
+
+async def test_nothing_is_let_go_while_it_is_decided_and_noted_what_history_holds(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two equal files that two runs removed at once, each counted as held by the other."""
+    free: list[bool] = []
+
+    def watched(work: Any) -> Any:
+        def with_a_look(replica: Any, *arguments: Any) -> Any:
+            other = threading.Thread(target=lambda: free.append(replica.yielding.acquire(blocking=False)))
+            other.start()
+            other.join()
+            return work(replica, *arguments)
+
+        return with_a_look
+
+    for name in ("retire", "note_archived", "put_away"):
+        monkeypatch.setattr(show, name, watched(getattr(show, name)))
+    await deleted(world)
+    assert len(free) >= 3
+    assert not any(free)
