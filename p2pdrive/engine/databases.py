@@ -42,6 +42,8 @@ class Beside(NamedTuple):
 
     def of(self, path: str) -> dict[str, Stat]:
         """Those of the file at ``path``."""
+        if not self.found:
+            return {}
         return {name: stat for name in companions(path) if (stat := self.found.get(name)) is not None}
 
 

@@ -198,6 +198,8 @@ class Ledger:
     def forget(self, path: str) -> None:
         """The folder shows nothing at ``path``."""
         self._puts.pop(path, None)
+        if path in self._entries and self._entries[path] is None:
+            return
         self._entries[path] = None
         number = self.log.entries.delete(path)
         if number is not None:

@@ -336,10 +336,10 @@ class Replica:
             with self.files.archive.open(-number) as handle:
                 return read_all(handle.pread, view, offset)
         with self.database.read() as connection:
-            entry = Entries(connection).by_id(number)
-        if entry is None:
+            path = Entries(connection).path_of(number)
+        if path is None:
             raise BlockMissing("the file that the block was in is gone")
-        with self.files.open(entry.path) as handle:
+        with self.files.open(path) as handle:
             return read_all(handle.pread, view, offset)
 
 

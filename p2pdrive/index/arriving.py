@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgpack
@@ -88,9 +88,9 @@ class Arriving:
 
 def _row(arrival: Arrival) -> tuple[object, ...]:
     path, content, seen, inode, finished = arrival
-    kind, size, root, blocks, *rest, private = astuple(content)
-    file = (paths.key(path), int(kind), size, root, blocks, *rest)
-    return (*file, pack_vector(seen), inode, finished, private)
+    file = (paths.key(path), int(content.kind), content.size, content.root, content.blocks)
+    rest = (content.executable, content.mtime_ns, content.target)  # one by one: astuple copies deeply
+    return (*file, *rest, pack_vector(seen), inode, finished, content.private)
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:

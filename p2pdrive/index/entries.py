@@ -86,6 +86,11 @@ class Entries:
         """The entry whose blocks are borrowed under ``number``."""
         return self._one("id = ?", number)
 
+    def path_of(self, number: int) -> str | None:
+        """The path of the entry whose blocks are borrowed under ``number``."""
+        row = self._db.execute("SELECT key FROM entries WHERE id = ?", (number,)).fetchone()
+        return paths.from_key(row[0]) if row else None
+
     def with_inodes(self, inodes: Iterable[int]) -> dict[int, list[Entry]]:
         """Files by their inodes: where a renamed file may have come from."""
         found: dict[int, list[Entry]] = {}
