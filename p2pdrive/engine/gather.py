@@ -10,7 +10,7 @@ from blake3 import blake3
 
 from p2pdrive.blocks.sparse import written_ranges
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.room import make_room, reserved_bytes
+from p2pdrive.engine.room import make_room_for, reserved_bytes
 from p2pdrive.engine.show import temporary_name
 from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import DiskFull, WorldError
@@ -84,7 +84,9 @@ class Gathering:
                 continue
             lacking = [each for each in self._written(want) if each[0] not in present]
             needed = sum(length for _, length, _ in lacking)
-            if needed > room - self.claimed and make_room(self._replica, reserved + self.claimed + needed):
+            if needed > room - self.claimed and make_room_for(
+                self._replica, reserved + self.claimed + needed
+            ):
                 room = self._replica.files.free_bytes() - reserved
             if needed > room - self.claimed:
                 self._has_no_room(number, f"it needs {needed:,} bytes on this disk, which is full")
@@ -193,6 +195,6 @@ class Gathering:
                         handle.pwrite(data, offset)
             except DiskFull as error:
                 self._has_no_room(number, str(error))
-                make_room(self._replica, 0, want.task.content.size)  # for the next try
+                make_room_for(self._replica, 0, want.task.content.size)  # for the next try
             except WorldError as error:
                 self.failed[number] = str(error)

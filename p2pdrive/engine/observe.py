@@ -336,11 +336,14 @@ class Observer:
     def _read_ahead(
         self, ahead: ReadAhead, path: str, stat: Stat, entry: Entry | None
     ) -> tuple[Manifest, int]:
-        """What was read of the file, and since when. Raises Unread, and Changed where it changed since."""
+        """What was read of the file, and since when. Raises Unread, Unreadable, and Changed where it changed
+        since."""
         last = ahead.last
         if last is None or last.path != path:
             origins = self._origins_of(path, stat) if entry is None else ()
             raise Unread(path, stat.size, frozenset(origin.path for origin in origins))
+        if last.why is not None:
+            raise last.why
         if last.manifest is None or not last.is_of(stat):
             self._patience.note_read(path, stat.size, self._now)
             raise Changed(f"{path} changed while it was read.")

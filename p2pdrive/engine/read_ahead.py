@@ -1,7 +1,6 @@
 """Reading large files apart from all deciding, one at a time: nobody's edit waits for a film to be hashed."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import NamedTuple
 
 import trio
@@ -9,7 +8,7 @@ import trio
 from p2pdrive.blocks.sparse import chunk_sparse
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.tasks import Settled
-from p2pdrive.errors import Changed, WorldError
+from p2pdrive.errors import Changed, Unreadable, WorldError
 from p2pdrive.folder.files import Stat
 from p2pdrive.model.manifest import Manifest
 
@@ -25,12 +24,13 @@ class Unread(Changed):
 
 class Ahead(NamedTuple):
     """What a file had in it, which was ``stat`` before and after; read since ``began_ns``. Nothing is known
-    where it changed meanwhile, or could not be read."""
+    where it changed meanwhile, or could not be read; then ``why`` says so."""
 
     path: str
     began_ns: int
     stat: Stat | None = None
     manifest: Manifest | None = None
+    why: Unreadable | None = None
 
     def is_of(self, stat: Stat) -> bool:
         """Whether the file is still the one that was read."""
@@ -91,11 +91,16 @@ class ReadAhead:
 
     def _read(self, path: str) -> Ahead:
         began = self._replica.services.now_ns()
-        with suppress(WorldError), self._replica.files.open(path) as handle:
-            before = handle.stat()
-            manifest = chunk_sparse(self._replica.chunker, handle, before.size)
-            if _version(before) == _version(handle.stat()):
-                return Ahead(path, began, before, manifest)
+        try:
+            with self._replica.files.open(path) as handle:
+                before = handle.stat()
+                manifest = chunk_sparse(self._replica.chunker, handle, before.size)
+                if _version(before) == _version(handle.stat()):
+                    return Ahead(path, began, before, manifest)
+        except Unreadable as error:
+            return Ahead(path, began, why=error)
+        except WorldError:
+            pass  # the look that follows says what is wrong
         return Ahead(path, began)
 
 

@@ -70,6 +70,20 @@ def make_room(replica: Replica, wanted: int, least: int = 0) -> bool:
         return freed > 0
 
 
+def history_bytes(replica: Replica) -> int:
+    """Bytes of disk that may yield at the most."""
+    with replica.reading() as log:
+        archived = Archived(log.connection).total()
+    return archived + sum(size for _, _, size in replica.store.packs())
+
+
+def make_room_for(replica: Replica, wanted: int, least: int = 0) -> bool:
+    """The same for one content: none goes if all of it would not make that fit. Raises RootMissing."""
+    with replica.yielding:
+        lacking = max(wanted - replica.files.free_bytes(), least)
+        return lacking <= history_bytes(replica) and make_room(replica, wanted, least)
+
+
 def make_room_for_index(replica: Replica) -> None:
     """A write to the index found the disk full."""
     released = replica.database.reserve.release()

@@ -28,7 +28,7 @@ class State:
         self._opened = self._identities()
         self._token = random(16).hex().encode()
         with suppress(OSError):  # on a full disk the inodes alone must do
-            (self._directory / "instance").write_bytes(self._token)
+            self._write_token()
         self._instance = self._look_at_instance()
         self._has_token = self._read_token() == self._token
         self._size = self._index_size()
@@ -77,6 +77,16 @@ class State:
         except OSError:
             return None
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _write_token(self) -> None:
+        """Raises OSError. Through no link: what a folder from elsewhere has there may lead anywhere."""
+        (self._directory / "instance").unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self._directory / "instance", flags, 0o600)
+        try:
+            os.write(descriptor, self._token)
+        finally:
+            os.close(descriptor)
 
     def _read_token(self) -> bytes:
         return self._beginning("instance", 2 * len(self._token))

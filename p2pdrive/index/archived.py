@@ -42,6 +42,10 @@ class Archived:
         sql = "SELECT number, root, size, since_ns FROM archived ORDER BY since_ns, number LIMIT ?"
         return [ArchivedFile(*row) for row in self._db.execute(sql, (limit,))]
 
+    def total(self) -> int:
+        """Bytes of all of them, holes included."""
+        return int(self._db.execute("SELECT ifnull(sum(size), 0) FROM archived").fetchone()[0])
+
 
 def borrowed_as(number: int) -> int:
     """What stands for file ``number`` of the archive where an entry would stand for a file of the folder."""

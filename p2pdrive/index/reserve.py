@@ -7,6 +7,9 @@ from pathlib import Path
 
 from p2pdrive.limits import COMMIT_BYTES, RESERVE_BYTES_MAX, RESERVE_PART
 
+#: Through no link: what a folder from elsewhere has there may lead anywhere.
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
 #: Bytes of the shared memory that SQLite makes beside the file: without them it says "I/O error".
 SHARED_BYTES = 32 * 1024
 
@@ -20,10 +23,10 @@ class Reserve:
     def make(self) -> None:
         """Set bytes aside where the disk has twice as many, and nothing is set aside yet."""
         size = self._size()
-        if self._path.exists() or self.free_bytes() < 2 * size + COMMIT_BYTES:
+        if os.path.lexists(self._path) or self.free_bytes() < 2 * size + COMMIT_BYTES:
             return
         with suppress(OSError):
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(self._path, _NEW, 0o600)
             try:
                 os.posix_fallocate(fd, 0, size)
             except OSError:
@@ -49,7 +52,7 @@ class Reserve:
         """Whether not even a page can be written: SQLite calls a quota that is used up an I/O error."""
         probe = self._path.with_name("reserve.probe")
         try:
-            fd = os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fd = os.open(probe, _NEW, 0o600)
             try:
                 os.posix_fallocate(fd, 0, SHARED_BYTES)
             finally:

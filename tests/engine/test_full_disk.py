@@ -125,6 +125,22 @@ async def test_oldest_of_history_yields_to_what_comes(
     assert berta.problems == {}
 
 
+async def test_history_does_not_yield_to_a_file_that_is_larger_than_the_disk(
+    world: World, autojump_clock: MockClock, on_small_disk: Mount
+) -> None:
+    berta = on_small_disk(world.machine("berta"), 32 * MIB)
+    anna = await sharing(world, berta, 4)
+    for number in range(4):
+        anna.delete(f"p{number}.jpg")
+    anna.look()
+    await world.until(lambda: len(archive(berta)) == 4, "the history")
+    anna.write("film", photo(99, 40 * MIB))
+    anna.look()
+    await world.until(lambda: "film" in berta.problems, "that it does not fit")
+    await trio.sleep(60)
+    assert len(archive(berta)) == 4
+
+
 async def test_packs_yield_too(world: World, autojump_clock: MockClock, on_small_disk: Mount) -> None:
     berta = on_small_disk(world.machine("berta"), 32 * MIB)
     anna = await sharing(world, berta, 1)

@@ -8,6 +8,8 @@ import trio
 from trio.testing import MockClock
 
 from p2pdrive.engine.read_ahead import ReadAhead
+from p2pdrive.errors import Unreadable
+from p2pdrive.folder.handles import LocalReadHandle
 from tests.engine.world import World
 
 LONG = 300_000
@@ -86,3 +88,24 @@ async def test_large_file_that_is_deleted_before_it_is_read_holds_up_nothing(
     await world.converge()
     assert anna.drive.settled
     assert berta.files() == {"r.txt": "first"}
+
+
+async def test_large_file_with_a_bad_place_is_a_problem_of_its_path(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"other": "x"})
+    real = LocalReadHandle.pread
+
+    def pread(handle: LocalReadHandle, view: memoryview, offset: int) -> int:
+        if handle.stat().size == LONG:
+            raise Unreadable("film: Input/output error")
+        return real(handle, view, offset)
+
+    monkeypatch.setattr(LocalReadHandle, "pread", pread)
+    anna.write("film", LARGE)
+    anna.look()
+    await world.until(lambda: "film" in anna.problems, "the problem")
+    assert anna.problems["film"] == "film: Input/output error"
+    monkeypatch.setattr(LocalReadHandle, "pread", real)
+    await world.until(lambda: berta.files().get("film") == LARGE, "the film, once it can be read")
+    assert anna.problems == {}

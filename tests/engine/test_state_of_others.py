@@ -110,3 +110,20 @@ async def test_who_changes_the_mode_of_all_files_changes_nothing_of_the_state(
     command("chmod", "-R", "go-rwx", str(anna.root))
     await trio.sleep(10)
     assert anna.drive is drive
+
+
+@pytest.mark.parametrize("name", ["instance", "reserve", "reserve.probe"])
+async def test_link_in_a_state_from_elsewhere_leads_no_write_out_of_it(
+    world: World, autojump_clock: MockClock, name: str
+) -> None:
+    (anna,) = await world.sharing("anna", files={"f": "x"})
+    await anna.stop()
+    outside = anna.root.with_name("outside")
+    outside.write_text("a person's own")
+    place = anna.root / ".p2pdrive" / name
+    place.unlink(missing_ok=True)
+    place.symlink_to(outside)
+    await anna.start()
+    await world.converge()
+    anna.replica.database.reserve.is_disk_full()
+    assert outside.read_text() == "a person's own"
