@@ -12,8 +12,8 @@ import trio
 from trio.testing import MockClock
 
 from p2pdrive.errors import NotWritable, WorldError
+from p2pdrive.folder.exact import ExactFiles
 from p2pdrive.folder.files import Stat
-from p2pdrive.folder.local import LocalFiles
 from p2pdrive.limits import SYNC_EACH_MAX
 from tests.engine.world import Machine, World
 
@@ -30,7 +30,7 @@ class Diary:
         self.stubborn: set[bytes] = set()  # contents whose time cannot be set
 
 
-class Watched(LocalFiles):
+class Watched(ExactFiles):
     def __init__(self, root: str, diary: Diary) -> None:
         super().__init__(Path(root))
         self._temporaries = Path(root, ".p2pdrive/tmp")
