@@ -1,12 +1,14 @@
 """What one run of settling takes up, in which order, and what it decides."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from p2pdrive.engine.observe import Observed
 from p2pdrive.engine.secrets import refused_arrival
 from p2pdrive.engine.tasks import Settled
+from p2pdrive.folder.files import Files
 from p2pdrive.history.log import Log
 from p2pdrive.model import paths
+from p2pdrive.model.record import Record
 from p2pdrive.planning.reconcile import Action, Blocked, Show, Situation, reconcile
 
 
@@ -32,6 +34,13 @@ def order(seen: Observed) -> tuple[bool, bytes]:
     """
     live = seen.content.live
     return (live, paths.key(seen.path) if live else paths.inside_first(seen.path))
+
+
+def is_closed_here(files: Files, seen: Observed, versions: Callable[[str], Iterable[Record]]) -> bool:
+    """Whether a person here made it private, and no record has ever said so."""
+    if seen.stat is None or not seen.stat.private or files.makes_private:
+        return False
+    return not any(version.content.private for version in versions(seen.path))
 
 
 def decide(now: Situation) -> Action | None:

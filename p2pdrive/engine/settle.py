@@ -16,7 +16,7 @@ from p2pdrive.engine.observe import Observed, Observer
 from p2pdrive.engine.parents import just_closed
 from p2pdrive.engine.read_ahead import ReadAhead, look_later
 from p2pdrive.engine.replica import Replica
-from p2pdrive.engine.runs import decide, order, without_stale_renames
+from p2pdrive.engine.runs import decide, is_closed_here, order, without_stale_renames
 from p2pdrive.engine.tasks import Settled, Task, marked
 from p2pdrive.errors import Changed, NotAtRest, RootMissing, Unreadable, WorldError
 from p2pdrive.folder.files import FileKind
@@ -397,8 +397,9 @@ class _Run:
         heads, verdict = self._ledger.heads(seen.path), self._ledger.verdict(seen.path)
         unshown = self._ledger.is_unshown(seen.path)
         mtime_ns = None if self._ledger.live or seen.stat is None else seen.stat.mtime_ns
-        may_write, disk = self._may_write, seen.content
-        return Situation(seen.path, heads, verdict, base, disk, may_write, past, unshown, mtime_ns, choice)
+        closed = entry is None and is_closed_here(self._replica.files, seen, self._ledger.versions)
+        basis = (seen.path, heads, verdict, base, seen.content, self._may_write)
+        return Situation(*basis, past, unshown, mtime_ns, choice, closed)
 
     def _past(self, seen: Observed) -> Vector | None:
         """The version that a file brought along with the folder equals; the copy of a loser is older than

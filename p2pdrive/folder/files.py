@@ -200,6 +200,10 @@ class Files(Protocol):
         """Whether the root's path still leads to the folder that was opened, its ``.p2pdrive`` inside."""
 
     @property
+    def makes_private(self) -> bool:
+        """Whether all that anybody makes here is private by habit (an umask of 077), which says nothing."""
+
+    @property
     def odd(self) -> bool:
         """Whether some disk cannot hold all that a drive may have: ``unfit`` and ``twin`` say what."""
 

@@ -65,6 +65,11 @@ class LocalFiles:
         """See ``Files``."""
         return self._mounts.learn()
 
+    @property
+    def makes_private(self) -> bool:
+        """See ``Files``."""
+        return self._temporary.new_mode & 0o077 == 0
+
     def expect_mounts(self, known: Iterable[str]) -> None:
         """See ``Files``."""
         self._mounts.expect(known)

@@ -57,6 +57,11 @@ class SimulatedFiles:
         return self._opened.present()
 
     @property
+    def makes_private(self) -> bool:
+        """See ``Files``."""
+        return False
+
+    @property
     def odd(self) -> bool:
         """See ``Files``."""
         return False

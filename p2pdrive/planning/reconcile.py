@@ -41,7 +41,7 @@ class Situation(NamedTuple):
     ``unshown``: what the heads said before, or say now, is still to be shown, be it a time alone.
     ``mtime_ns``: of what nobody was seen to change; None where a person changed it just now.
     ``brought``: what is there was brought along by a folder with another past, so a deletion elsewhere takes
-    it only by choice.
+    it only by choice. ``closed``: a person here made private what is there, and no record has ever said so.
     """
 
     path: str
@@ -54,6 +54,7 @@ class Situation(NamedTuple):
     unshown: bool = False
     mtime_ns: int | None = None
     brought: Choice | None = None
+    closed: bool = False
 
 
 class Publish(NamedTuple):
@@ -106,6 +107,8 @@ Action = Publish | Adopt | Show | Hold | Blocked
 def reconcile(now: Situation) -> Action | None:
     """What to do about one path; None where the folder shows what the heads say, and the index knows it."""
     base, disk, verdict = now.base, now.disk, now.verdict
+    if _closes(now):
+        return _publish(now, verdict.seen, None)
     if base is None and disk.live and now.past is not None:
         base = Base(disk, now.past)  # an older version, brought along: no edit
     if not _changed(base, disk):
@@ -129,6 +132,12 @@ def reconcile(now: Situation) -> Action | None:
     if any(head.content.live for head in now.heads):  # merging: the newest of two is to win
         now = now._replace(mtime_ns=disk.mtime_ns)
     return _publish(now, joined(head.vector for head in now.heads if not head.content.live), None)
+
+
+def _closes(now: Situation) -> bool:
+    """Whether what others have too is private here by a person's will."""
+    wanted = now.verdict.content
+    return now.closed and now.may_write and now.disk.identity == wanted.identity and not wanted.private
 
 
 def _as_changed(now: Situation, base: Base | None) -> Content:

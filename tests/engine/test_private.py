@@ -207,20 +207,33 @@ async def test_own_habit_of_private_files_is_nobody_elses(world: World, autojump
     assert [mode(anna, path) for path in ("d", "d/g")] == [0o755, 0o644]
 
 
-async def test_private_folder_of_who_joins_is_not_opened(world: World, autojump_clock: MockClock) -> None:
+@pytest.mark.parametrize("mask", [0o022, 0o077])
+async def test_private_folder_of_who_joins_is_private_unless_that_is_a_habit(
+    world: World, autojump_clock: MockClock, mask: int
+) -> None:
     anna = world.machine("anna")
     berta = world.machine("berta")
-    for machine, permissions in ((anna, 0o644), (berta, 0o600)):
-        machine.root.mkdir(parents=True, exist_ok=True)
-        machine.write("f", "text")
-        (machine.root / "f").chmod(permissions)
+    for machine, closed in ((anna, 0), (berta, OTHERS)):
+        for path in ("f", "d/g"):
+            machine.write(path, "text")
+            (machine.root / path).chmod(0o644 & ~closed)
+        (machine.root / "d").chmod(0o755 & ~closed)
+    berta.write("d/new", "a secret")
     await anna.share()
+    onlooker = Onlooker(anna, "a secret", "edited")
+    os.umask(mask)
     await berta.join(anna)
     await world.converge()
-    assert (mode(anna, "f"), mode(berta, "f")) == (0o644, 0o600)
+    assert (mode(berta, "f"), mode(berta, "d")) == (0o600, 0o700)
     berta.write("f", "edited")
     await world.converge()
-    assert (mode(anna, "f"), mode(berta, "f")) == (0o644, 0o600)
+    assert (mode(berta, "f"), mode(berta, "d")) == (0o600, 0o700)
+    assert (anna.read("f"), anna.read("d/new")) == ("edited", "a secret")
+    if mask == 0o022:
+        assert (mode(anna, "f"), mode(anna, "d")) == (0o600, 0o700)
+        assert onlooker.read == []
+    else:
+        assert (mode(anna, "f"), mode(anna, "d")) == (0o644, 0o755)
 
 
 async def test_what_a_viewer_closes_stays_closed_there(world: World, autojump_clock: MockClock) -> None:
