@@ -306,12 +306,13 @@ SCAN_STEP_PATHS = 5000
 #: Missing paths held by a scan, so that renames are met under their new names first; some 10 MB.
 SCAN_MISSING_MAX = 100_000
 #: Runs of paths fetched and shown at once: while one waits for the disk, others use the wire. QUICK ones are
-#: for what is small, FRESH ones for the newest large files (a second begins only for what is newer still),
-#: STEADY ones for all the rest.
+#: for what is small, BRIEF ones for what the line carries in a second or two, FRESH ones for the newest large
+#: files (a second begins only for what is newer still), STEADY ones for all the rest.
 QUICK_RUNS = 2
-FRESH_RUNS = 3
+BRIEF_RUNS = 2
+FRESH_RUNS = 2
 STEADY_RUNS = 3
-RUNS_AT_ONCE = QUICK_RUNS + FRESH_RUNS + STEADY_RUNS
+RUNS_AT_ONCE = QUICK_RUNS + BRIEF_RUNS + FRESH_RUNS + STEADY_RUNS
 #: Bytes of a file that is small: it goes before larger ones, and takes 0.1 s of a line of 2 MB/s.
 SMALL_FILE_BYTES_MAX = 256 * KIB
 #: Files shown lately that are remembered (some 300 bytes each), to pass over what the watcher says of them.

@@ -37,6 +37,9 @@ from p2pdrive.planning.ordering import SLOTS, Lane, Mark, Run, Slot, choose, lan
 #: Runs for which others wait share what the line carries in a moment.
 _RUNS_IN_WINDOW = 2
 
+#: More than the serial of any mark.
+_BRIEF_URGENCY = 1 << 63
+
 #: Why a directory is not removed that would only be found not empty again and again.
 _STUCK = "it was deleted or replaced elsewhere, and goes when what is in it can: see the problems there."
 
@@ -357,10 +360,12 @@ def _sources_lost(before: Iterable[Task], after: Iterable[Task]) -> set[str]:
 
 
 def _urgency(run: Run) -> int | None:
-    """Whose blocks are asked for first: what is quick at once, then the newest."""
+    """Whose blocks are asked for first: what is quick at once, then what is brief, then the newest."""
     match run.slot:
         case Slot.QUICK:
             return None
+        case Slot.BRIEF:
+            return _BRIEF_URGENCY + run.serial
         case Slot.FRESH:
             return run.serial
         case Slot.STEADY:

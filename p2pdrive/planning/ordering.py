@@ -9,6 +9,7 @@ from enum import Enum, IntEnum
 from typing import NamedTuple, TypeAlias
 
 from p2pdrive.limits import (
+    BRIEF_RUNS,
     FRESH_RUNS,
     PLAN_BYTES_MAX,
     PLAN_PATHS_MAX,
@@ -42,20 +43,28 @@ def lane_of(content: Content | None, *, is_here: bool = False) -> Lane:
 
 
 class Slot(Enum):
-    """A place for one run of paths: QUICK for what is small, the newest first; FRESH for the newest large
-    file; STEADY for all that has bytes, in the order in which it came."""
+    """A place for one run of paths: QUICK for what is small, the newest first; BRIEF for the newest of the
+    large files that the line carries in a second or two; FRESH for the newest large file of any size; STEADY
+    for all that has bytes, in the order in which it came."""
 
     QUICK = "quick"
+    BRIEF = "brief"
     FRESH = "fresh"
     STEADY = "steady"
 
 
 #: How many runs of each may be under way.
-SLOTS = {Slot.QUICK: QUICK_RUNS, Slot.FRESH: FRESH_RUNS, Slot.STEADY: STEADY_RUNS}
+SLOTS = {
+    Slot.QUICK: QUICK_RUNS,
+    Slot.BRIEF: BRIEF_RUNS,
+    Slot.FRESH: FRESH_RUNS,
+    Slot.STEADY: STEADY_RUNS,
+}
 
 #: What each takes: the lanes in this order, and whether the newest first.
 _TAKES = {
     Slot.QUICK: ((Lane.PLAIN, True), (Lane.REMOVAL, True), (Lane.SMALL, True)),
+    Slot.BRIEF: ((Lane.LARGE, True),),
     Slot.FRESH: ((Lane.LARGE, True),),
     Slot.STEADY: ((Lane.SMALL, False), (Lane.LARGE, False)),
 }
@@ -103,10 +112,11 @@ def choose(
 
     Removals wait whose serial is above ``removable``. ``room`` are the bytes that a run may have for which
     others wait: what the line carries in a moment. In a FRESH slot, only what is newer than the other FRESH
-    runs begins beside them.
+    runs begins beside them; for a BRIEF one, no more is looked through than a page.
     """
     newest = max((run.serial for run in under_way if run.slot is Slot.FRESH), default=-1)
     for slot in free:
+        brief = room * _BRIEF_ROOMS if slot is Slot.BRIEF else None
         for lane, newest_first in _TAKES[slot]:
             above = newest if slot is Slot.FRESH else -1
             upto = removable if lane is Lane.REMOVAL else None
@@ -114,15 +124,20 @@ def choose(
                 marks = [
                     mark
                     for mark in page
-                    if mark.serial > above and (upto is None or mark.serial <= upto) and is_due(mark)
+                    if mark.serial > above
+                    and (upto is None or mark.serial <= upto)
+                    and (brief is None or mark.size <= brief)
+                    and is_due(mark)
                 ]
                 if marks:
                     return _run(slot, lane, marks, room)
-                if newest_first and page[-1].serial <= above:
+                if brief is not None or (newest_first and page[-1].serial <= above):
                     break
     return None
 
 
+#: A file is brief that has at most so many times the bytes of a run: a line carries it in some 1.5 s.
+_BRIEF_ROOMS = 10
 #: A run that nobody waits for is so many times as large: it shares one sync of the disk.
 _STEADY_ROOMS = 8
 

@@ -10,6 +10,7 @@ from p2pdrive.model.record import DELETED, DIRECTORY, Content, Kind
 from p2pdrive.planning.ordering import SLOTS, Lane, Mark, Run, Slot, choose, lane_of
 
 ROOM = 300 * KIB
+BRIEF = 10 * ROOM
 ANY = 2**62
 
 _sizes = st.sampled_from([1, 4 * KIB, SMALL_FILE_BYTES_MAX, MIB, 200 * MIB])
@@ -39,6 +40,17 @@ def chosen(
     removable: int = ANY,
 ) -> Run | None:
     return choose(free, shelf.pages, lambda mark: mark.path not in done, under_way, removable, ROOM)
+
+
+def begin_all(shelf: Shelf, begun: list[Run]) -> None:
+    """Begin what there are slots for."""
+    while run := chosen(
+        shelf,
+        [s for s in SLOTS if sum(r.slot is s for r in begun) < SLOTS[s]],
+        [path for run in begun for path in run.paths],
+        begun,
+    ):
+        begun.append(run)
 
 
 def large(number: int) -> tuple[Lane, int]:
@@ -99,23 +111,44 @@ def test_removal_waits_while_the_log_may_say_that_the_file_has_another_name() ->
 def test_films_under_way_in_every_slot_leave_room_for_an_edit() -> None:
     shelf = Shelf([large(200 * MIB)] * 20)
     begun: list[Run] = []
-    while run := chosen(
-        shelf,
-        [s for s in SLOTS if sum(r.slot is s for r in begun) < SLOTS[s]],
-        [path for run in begun for path in run.paths],
-        begun,
-    ):
-        begun.append(run)
+    begin_all(shelf, begun)
     assert {run.slot for run in begun} == {Slot.FRESH, Slot.STEADY}
-    shelf = Shelf([large(200 * MIB)] * 20 + [SMALL, large(3 * MIB)])
+    shelf = Shelf([large(200 * MIB)] * 20 + [SMALL, large(300 * MIB)])
     free = [s for s in SLOTS if sum(r.slot is s for r in begun) < SLOTS[s]]
     done = [path for run in begun for path in run.paths]
     edit = chosen(shelf, free, done, begun)
     assert edit is not None
     assert (edit.slot, edit.paths) == (Slot.QUICK, ["21"])
-    document = chosen(shelf, [Slot.FRESH], done, begun)
-    assert document is not None
-    assert document.paths == ["22"]
+    film = chosen(shelf, [Slot.FRESH], done, begun)
+    assert film is not None
+    assert film.paths == ["22"]
+
+
+@given(
+    st.lists(st.integers(50 * MIB, 500 * MIB), max_size=30),
+    st.integers(SMALL_FILE_BYTES_MAX + 1, BRIEF),
+    st.data(),
+)
+def test_films_under_way_however_many_and_fresh_leave_room_for_a_document(
+    films: list[int], size: int, data: st.DataObject
+) -> None:
+    begun: list[Run] = []
+    for count in range(1, len(films) + 1):  # each new film may get a slot before the next
+        if data.draw(st.booleans()):
+            begin_all(Shelf([large(film) for film in films[:count]]), begun)
+    shelf = Shelf([large(film) for film in films] + [large(size)])
+    begin_all(shelf, begun)
+    run = next(run for run in begun if f"{len(films) + 1}" in run.paths)
+    assert run.slot is Slot.BRIEF
+    assert run.paths == [f"{len(films) + 1}"]
+
+
+def test_film_is_not_brief_and_the_newest_document_goes_first() -> None:
+    shelf = Shelf([large(BRIEF), large(BRIEF), large(BRIEF + 1)])
+    run = chosen(shelf, [Slot.BRIEF])
+    assert run is not None
+    assert run.paths == ["2"]
+    assert chosen(shelf, [Slot.BRIEF], ["1", "2"]) is None
 
 
 def test_fresh_slot_begins_beside_another_only_with_what_is_newer() -> None:
