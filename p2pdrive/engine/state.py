@@ -14,6 +14,8 @@ from p2pdrive.model.paths import STATE_DIRECTORY
 
 #: What is never replaced while a drive is open.
 _LASTING = ("index.db", "packs")
+#: What SQLite keeps for as long as it has the index open. Who copies by renames may replace these alone.
+_BESIDE = ("index.db-wal", "index.db-shm")
 _WAL_HEADER_BYTES = 32
 
 
@@ -33,12 +35,17 @@ class State:
         self._has_token = self._read_token() == self._token
         self._size = self._index_size()
         self._wal = self._wal_header()
+        self._beside = {name: self._identity(name) for name in _BESIDE}
 
     def check(self) -> None:
         """Raises RootMissing where a part of it is gone, StateReplaced where one is not what was opened."""
         if self._identities() != self._opened or (size := self._index_size()) < self._size:
             raise self._replaced()
         self._size = size
+        beside = {name: self._identity(name) for name in _BESIDE}
+        if any(known not in (None, beside[name]) for name, known in self._beside.items()):
+            raise self._replaced()
+        self._beside = beside
         if self._has_token and (there := self._look_at_instance()) != self._instance:
             if self._read_token() != self._token:
                 raise self._replaced()
@@ -64,6 +71,13 @@ class State:
         except OSError as error:
             raise RootMissing(f"{self._directory} is not whole ({error.strerror}).") from error
         return [(each.st_dev, each.st_ino) for each in found]
+
+    def _identity(self, name: str) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._directory / name, follow_symlinks=False)
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
     def _index_size(self) -> int:
         try:

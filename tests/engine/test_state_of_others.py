@@ -73,6 +73,30 @@ async def test_an_older_state_that_is_copied_over_a_running_drives_is_taken_up_a
     world.check_dots()
 
 
+async def test_an_index_whose_log_alone_is_replaced_is_taken_up_as_another_past(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Who copies by renames leaves out the index, as long as that is what it was."""
+    anna, berta = await world.sharing("anna", "berta", files=FILES)
+    state, backup = anna.root / ".p2pdrive", anna.root.with_name("old state")
+    shutil.copytree(state, backup)
+    anna.write("new.txt", "by anna")
+    await world.converge()
+    actors = anna.own_actors()
+    for name in ("index.db-wal", "index.db-shm"):
+        shutil.copy2(backup / name, state / f"{name}.new")
+        (state / f"{name}.new").rename(state / name)
+    await trio.sleep(10)
+    berta.write("later.txt", "by berta, later")
+    anna.write("latest.txt", "by anna, later")
+    await trio.sleep(1)
+    await world.converge()
+    assert anna.files() == berta.files()
+    assert anna.files().keys() == FILES.keys() | {"new.txt", "later.txt", "latest.txt"}
+    assert not set(actors) & set(anna.own_actors())
+    world.check_dots()
+
+
 async def test_an_index_that_is_removed_under_a_running_drive_ends_in_words_that_help(
     world: World, autojump_clock: MockClock
 ) -> None:
