@@ -171,18 +171,9 @@ class Store:
         return self._packs.files()
 
     def only_in_history(self, blocks: Iterable[bytes]) -> tuple[set[int], set[int]]:
-        """What holds blocks that no file of the folder has: numbers of the archive, and of packs."""
-        archived: dict[bytes, set[int]] = {}
-        asked = set(blocks)
+        """See ``only_in_history``."""
         with self._database.read() as connection:
-            for block, entry in _select(connection, _HOLDERS, asked, "?"):
-                archived.setdefault(block, set()).add(-entry)
-            packed = {block: pack for block, pack, *_ in _select(connection, _PACKED, asked, "?")}
-        here = {block for block, numbers in archived.items() if min(numbers) < 0}  # borrowed from the folder
-        return (
-            {number for block, numbers in archived.items() if block not in here for number in numbers},
-            {pack for block, pack in packed.items() if block not in here},
-        )
+            return only_in_history(connection, blocks)
 
     def close_pack(self, number: int) -> bool:
         """Add nothing more to a pack; False where the index does not name yet what was added last."""
@@ -308,8 +299,12 @@ class Store:
         indexed = list(self._indexed_packs())
         for number in set(indexed).difference(there):
             self._report(number, "was removed")
-            with self._database.transaction() as connection:
-                connection.execute("DELETE FROM packed WHERE pack = ?", (number,))
+            self._forget(number)
+        for number, _, size in self._packs.files():
+            if size == 0 and number in indexed:  # it made room on a full disk: engine/opening.py
+                self._forget(number)
+                self._packs.remove(number)
+                there.remove(number)
         newest = max((0, *there, *indexed))
         self._packs.append_to(newest + 1, 0)
         for number in there:
@@ -321,6 +316,10 @@ class Store:
                 self._report(number, f"cannot be read: {error.strerror}")
             except DiskFull:
                 continue  # what the index does not name of it is taken in at the next opening
+
+    def _forget(self, pack: int) -> None:
+        with self._database.transaction() as connection:
+            self.forget_pack(connection, pack)
 
     def _recover_pack(self, number: int) -> int:
         """Index what a crash kept out of the index. Gives the offset behind the last whole entry, or 0."""
@@ -345,6 +344,20 @@ class Store:
         with self._database.read() as connection:
             row = connection.execute(_LAST_IN_PACK, (number,)).fetchone()
         return Place(*row).end if row else 0
+
+
+def only_in_history(connection: Connection, blocks: Iterable[bytes]) -> tuple[set[int], set[int]]:
+    """What holds blocks that no file of the folder has: numbers of the archive, and of packs."""
+    archived: dict[bytes, set[int]] = {}
+    asked = set(blocks)
+    for block, entry in _select(connection, _HOLDERS, asked, "?"):
+        archived.setdefault(block, set()).add(-entry)
+    packed = {block: pack for block, pack, *_ in _select(connection, _PACKED, asked, "?")}
+    here = {block for block, numbers in archived.items() if min(numbers) < 0}  # borrowed from the folder
+    return (
+        {number for block, numbers in archived.items() if block not in here for number in numbers},
+        {pack for block, pack in packed.items() if block not in here},
+    )
 
 
 def _select(connection: Connection, sql: str, blocks: Iterable[bytes], mark: str) -> Iterator[Any]:

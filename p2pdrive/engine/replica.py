@@ -11,11 +11,11 @@ from blake3 import blake3
 
 from p2pdrive.blocks.chunking import Chunker
 from p2pdrive.blocks.store import Store
+from p2pdrive.engine.opening import open_index
 from p2pdrive.engine.services import Services
 from p2pdrive.engine.state import State, check_index_is_there
 from p2pdrive.errors import (
     BlockMissing,
-    DiskFull,
     FormatTooNew,
     IndexCorrupt,
     RecordRefused,
@@ -23,7 +23,6 @@ from p2pdrive.errors import (
     WorldError,
 )
 from p2pdrive.folder import defaults
-from p2pdrive.folder.files import Files
 from p2pdrive.folder.homes import Homes
 from p2pdrive.folder.ignore import Ignore
 from p2pdrive.folder.reading import read_all
@@ -77,7 +76,7 @@ class Replica:
         with ExitStack() as opened:
             self.files = services.open_files(root)
             opened.callback(self.files.close)
-            self.database = _open_index(str(state / "index.db"), self.files)
+            self.database = open_index(state / "index.db", self.files, state / "packs")
             opened.callback(self.database.close)
             self._state = State(root, services.random)
             if afresh:
@@ -423,18 +422,6 @@ def drive_of(root: str) -> bytes:
 def _mounts(found: bytes | int | None) -> frozenset[str]:
     """As they are stored."""
     return frozenset(found.decode().split("\0")) if isinstance(found, bytes) and found else frozenset()
-
-
-def _open_index(path: str, files: Files) -> Database:
-    """On a disk so full that the index cannot even be opened, the oldest of history goes first."""
-    while True:
-        try:
-            return Database(path)
-        except DiskFull:
-            archived = files.archive.numbers()
-            if not archived:
-                raise
-            files.archive.discard(archived[0])
 
 
 def _genesis(database: Database) -> Genesis:

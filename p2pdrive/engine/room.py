@@ -4,7 +4,7 @@ History is what the archive and the packs hold; the current versions are the fol
 forgets first, then the file goes: whenever the node is stopped, what is left of it is history once more.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -12,21 +12,19 @@ import trio
 
 from p2pdrive.engine.problems import Problems
 from p2pdrive.engine.replica import Replica
+from p2pdrive.engine.to_come import blocks_to_come
 from p2pdrive.errors import DiskFull, WorldError
 from p2pdrive.history.log import Log
 from p2pdrive.index.archived import Archived
-from p2pdrive.index.manifests import Manifests
 from p2pdrive.limits import (
     DISK_RESERVE_BYTES,
     DISK_RESERVE_PART,
     LOW_BYTES_MAX,
     LOW_PART,
-    PLAN_PATHS_MAX,
     RESERVE_BYTES_MAX,
     ROOM_SECONDS,
     YIELDED_AT_ONCE,
 )
-from p2pdrive.model.record import Kind
 
 
 class _Piece(NamedTuple):
@@ -135,7 +133,7 @@ def _oldest(replica: Replica, lacking: int, tried: Collection[tuple[bool, int]])
         found = sorted(archived + packs)
         if not found:
             return []
-        kept_archived, kept_packs = replica.store.only_in_history(_blocks_to_come(log))
+        kept_archived, kept_packs = replica.store.only_in_history(blocks_to_come(log.connection))
     chosen: list[_Piece] = []
     for piece in found:
         if lacking <= 0 or len(chosen) == YIELDED_AT_ONCE:
@@ -145,28 +143,6 @@ def _oldest(replica: Replica, lacking: int, tried: Collection[tuple[bool, int]])
             chosen.append(piece)
             lacking -= piece.size
     return chosen
-
-
-def _blocks_to_come(log: Log) -> set[bytes]:
-    """Of the versions that are still to be shown."""
-    manifests = Manifests(log.connection)
-    blocks: set[bytes] = set()
-    for content in _contents_to_come(log):
-        manifest = manifests.get(*content)
-        if manifest is not None:
-            blocks.update(block for _, block in manifest)
-    return blocks
-
-
-def _contents_to_come(log: Log) -> Iterator[tuple[bytes, int, int]]:
-    """Root, number of blocks, and size."""
-    after = ""
-    while page := log.entries.unshown(after, PLAN_PATHS_MAX):
-        after = page[-1][0]
-        for heads in log.registers.heads_of([path for path, _ in page]).values():
-            for content in (head.content for head in heads):
-                if content.kind is Kind.FILE:
-                    yield content.root, content.blocks, content.size
 
 
 def _let_go(replica: Replica, pieces: list[_Piece]) -> int:

@@ -13,6 +13,7 @@ from trio.testing import MockClock
 from p2pdrive.engine.recover import recover
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.room import make_room
+from p2pdrive.errors import DiskFull
 from p2pdrive.history.log import Ingested
 from p2pdrive.index.archived import Archived
 from p2pdrive.limits import MIB
@@ -220,6 +221,74 @@ async def test_drive_without_a_reserve_is_opened_at_the_cost_of_its_history(
             assert Archived(log.connection).numbers() == set()
     finally:
         replica.close()
+
+
+async def with_packs(world: World, berta: Machine) -> Machine:
+    """Anna; what berta, who is stopped, has of history is in packs."""
+    anna = await sharing(world, berta, 2)
+    for number in range(3):
+        await trio.sleep(5)
+        berta.write("own.jpg", photo(100 + number))
+        await world.converge()
+    assert whole(berta, blocks_of(berta, photo(101))) is not None
+    await berta.stop()
+    assert archive(berta) == []
+    assert packs_bytes(berta) > MIB
+    return anna
+
+
+def fill_with_the_reserve(machine: Machine) -> None:
+    """Nothing is set aside, and no byte free."""
+    (machine.root / ".p2pdrive/reserve").unlink()
+    fill(machine)
+    assert os.statvfs(machine.root).f_bavail == 0
+
+
+async def test_drive_without_a_reserve_is_opened_at_the_cost_of_its_packs(
+    world: World, autojump_clock: MockClock, on_small_disk: Mount
+) -> None:
+    berta = on_small_disk(world.machine("berta"), 32 * MIB)
+    anna = await with_packs(world, berta)
+    fill_with_the_reserve(berta)
+    replica = Replica(str(berta.root), berta.services, berta.marks.get(berta.root, {}))
+    try:
+        assert packs_bytes(berta) == 0
+        assert replica.store.held(blocks_of(anna, photo(101))) == set()
+        assert replica.store.problems() == []
+    finally:
+        replica.close()
+    await berta.start()
+    world.join_up()
+    anna.write("p0.jpg", "an edit")
+    await world.converge()
+    await trio.sleep(20)
+    assert berta.problems == {}
+    assert (berta.root / "own.jpg").read_bytes() == photo(102)
+    await berta.restart()
+    assert berta.replica.store.problems() == []
+
+
+async def test_pack_that_alone_has_what_is_to_come_does_not_yield_to_the_opening(
+    world: World, autojump_clock: MockClock, on_small_disk: Mount
+) -> None:
+    berta = on_small_disk(world.machine("berta"), 32 * MIB)
+    anna = await with_packs(world, berta)
+    packed = packs_bytes(berta)
+    anna.write("again", photo(101))
+    anna.look()
+    await world.quiet()
+    with anna.replica.reading() as log:
+        batches, _ = log.batches_after({}, 1 << 20, {a: s for a, (s, _) in log.frontier().items()})
+    marks = berta.marks.get(berta.root, {})
+    replica = Replica(str(berta.root), berta.services, marks)
+    with replica.writing() as log:
+        for data in batches:
+            log.ingest(Batch.decode(data), Ingested(), set())
+    replica.close()
+    fill_with_the_reserve(berta)
+    with pytest.raises(DiskFull):
+        Replica(str(berta.root), berta.services, marks)
+    assert packs_bytes(berta) == packed
 
 
 async def test_history_yields_to_a_quota_that_the_disk_does_not_tell_of(
