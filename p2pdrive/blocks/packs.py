@@ -129,14 +129,20 @@ class Packs:
         return size
 
     def empty(self, number: int) -> int:
-        """Give up what a pack holds, which its size of 0 tells whoever looks for it; the bytes that it had.
-        Raises NotWritable."""
+        """Give up what a pack holds: the bytes that it had. Raises NotWritable."""
         try:
             size = self.path(number).stat().st_size
             os.truncate(self.path(number), 0)
         except OSError as error:
             raise self._write_error(error) from error
         return size
+
+    def is_empty(self, number: int) -> bool:
+        """Whether it gave up what it held, to make room on a full disk."""
+        try:
+            return self.path(number).stat().st_size == 0
+        except OSError:
+            return False
 
     def append(self, entries: Sequence[tuple[bytes, int, Form, bytes]]) -> list[Place]:
         """Write (block, length, form, stored bytes) in one go, in a new pack if they do not fit this one.

@@ -191,6 +191,11 @@ class Store:
         """Remove the file of a pack that is forgotten; the bytes that it had. Raises NotWritable."""
         return self._packs.remove(number)
 
+    def empty_pack(self, number: int) -> int:
+        """Give up what a closed pack holds, before the index can be told; the bytes that it had. Raises
+        NotWritable."""
+        return self._packs.empty(number)
+
     def problems(self) -> list[Problem]:
         """The damaged packs found since the store was opened, one problem a pack file."""
         return list(self._problems.values())
@@ -232,7 +237,8 @@ class Store:
             return None
         if data is not None and blake3(data).digest() == block:
             return data
-        self._report(place.pack, "is damaged, or was removed")
+        if not self._packs.is_empty(place.pack):
+            self._report(place.pack, "is damaged, or was removed")
         self._forget_packed(block, place)
         return None
 
@@ -300,8 +306,8 @@ class Store:
         for number in set(indexed).difference(there):
             self._report(number, "was removed")
             self._forget(number)
-        for number, _, size in self._packs.files():
-            if size == 0 and number in indexed:  # it made room on a full disk: engine/opening.py
+        for number in list(there):
+            if number in indexed and self._packs.is_empty(number):
                 self._forget(number)
                 self._packs.remove(number)
                 there.remove(number)

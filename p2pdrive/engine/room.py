@@ -61,6 +61,8 @@ def make_room(replica: Replica, wanted: int, least: int = 0) -> bool:
                 freed += _let_go(replica, pieces)
             except DiskFull:
                 freed += _let_go_at_once(replica, pieces)
+                with suppress(DiskFull):  # now that there is room for it
+                    _let_go(replica, pieces)
                 break
         if freed and replica.files.free_bytes() < wanted:
             with suppress(WorldError):
@@ -160,8 +162,15 @@ def _let_go(replica: Replica, pieces: list[_Piece]) -> int:
 
 
 def _let_go_at_once(replica: Replica, pieces: list[_Piece]) -> int:
-    """Where the index cannot even be told: that is caught up with when the drive is opened."""
-    return _remove(replica, [piece for piece in pieces if piece.archived])
+    """Where the index cannot even be told, which is made up for when there is room, or at the next opening."""
+    freed = 0
+    for piece in pieces:
+        with suppress(WorldError):
+            if piece.archived:
+                freed += replica.files.archive.discard(piece.number)
+            elif replica.store.close_pack(piece.number):
+                freed += replica.store.empty_pack(piece.number)
+    return freed
 
 
 def _remove(replica: Replica, pieces: list[_Piece]) -> int:

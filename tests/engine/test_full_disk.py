@@ -268,6 +268,23 @@ async def test_drive_without_a_reserve_is_opened_at_the_cost_of_its_packs(
     assert berta.replica.store.problems() == []
 
 
+async def test_packs_yield_where_not_even_the_index_can_be_told(
+    world: World, autojump_clock: MockClock, on_small_disk: Mount
+) -> None:
+    berta = on_small_disk(world.machine("berta"), 32 * MIB)
+    anna = await with_packs(world, berta)
+    (berta.root / ".p2pdrive/reserve").unlink()
+    fill(berta, 40 * 1024)  # of which SQLite takes 32 KiB to open the index
+    await berta.start()
+    world.join_up()
+    anna.write("p0.jpg", "an edit")
+    await world.converge()
+    await trio.sleep(20)
+    assert packs_bytes(berta) == 0
+    assert berta.problems == {}
+    assert berta.replica.store.held(blocks_of(berta, photo(101))) == set()
+
+
 async def test_pack_that_alone_has_what_is_to_come_does_not_yield_to_the_opening(
     world: World, autojump_clock: MockClock, on_small_disk: Mount
 ) -> None:
