@@ -162,7 +162,7 @@ def _let_go(replica: Replica, pieces: list[_Piece]) -> int:
 
 
 def _let_go_at_once(replica: Replica, pieces: list[_Piece]) -> int:
-    """Where the index cannot even be told, which is made up for when there is room, or at the next opening."""
+    """Where the index cannot even be told: it is when there is room, or at the next opening."""
     freed = 0
     for piece in pieces:
         with suppress(WorldError):
