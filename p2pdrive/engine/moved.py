@@ -47,15 +47,21 @@ def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
 
 
 def without_needed_copies(replica: Replica, tasks: Sequence[Task]) -> list[Task]:
-    """The tasks without the removals of conflict copies whose path is still to be shown: a copy may hold what
-    the path is to show, and then its bytes need not come from elsewhere."""
-    copies = {task.path: task.before.view for task in tasks if not task.content.live and task.before}
-    needed = {path: view.of for path, view in copies.items() if view is not None}
+    """The tasks without the removals of conflict copies that hold what their path is still to show: its bytes
+    need not come from elsewhere then. Any other copy goes, as what the path waits for may never come."""
+    copies = {task.path: task.before for task in tasks if not task.content.live and task.before}
+    needed = {path: copy.view.of for path, copy in copies.items() if copy.view is not None}
     if not needed:
         return list(tasks)
     with replica.reading() as log:
-        unshown = log.entries.among_unshown(needed.values())
-    return [task for task in tasks if needed.get(task.path) not in unshown]
+        unshown = log.registers.heads_of(log.entries.among_unshown(needed.values()))
+    wanted = {path: {head.content.identity for head in heads} for path, heads in unshown.items()}
+    return [
+        task
+        for task in tasks
+        if task.path not in needed
+        or copies[task.path].content.identity not in wanted.get(needed[task.path], ())
+    ]
 
 
 def _with_source(task: Task, entry: Entry, wanted: Content, mark: int | None) -> Task:

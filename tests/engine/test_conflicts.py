@@ -1,10 +1,14 @@
 """Conflicts are shown, never published: each kind that the design names, on whole nodes."""
 
 import os
+from collections.abc import Sequence
+from typing import Any
 
+import pytest
 import trio
 from trio.testing import MockClock
 
+from p2pdrive.engine.tasks import Task
 from tests.engine.world import Machine, World
 
 
@@ -390,3 +394,27 @@ async def test_only_times_or_the_executable_bit_differ(world: World, autojump_cl
     world.join_up()
     await world.converge()
     assert clara.files() == {"run.sh": "#!"}
+
+
+async def test_copy_that_somebody_dismissed_goes_though_another_version_of_its_path_cannot_be_had(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anna, berta, clara = await world.sharing("anna", "berta", "clara", files={"f": "text"})
+    await edit_apart(world, "f", {anna: "by anna", berta: "by berta", clara: "this is by clara"})
+    fetcher = berta.drive.materialiser._fetcher
+    fetch = fetcher.fetch
+
+    async def lacking(tasks: Sequence[Task], *others: Any) -> dict[str, str]:
+        lacks = {task.path: "nobody has it" for task in tasks if task.content.size == len("this is by clara")}
+        there = [task for task in tasks if task.path not in lacks]
+        return lacks | dict(await fetch(there, *others) if there else {})
+
+    monkeypatch.setattr(fetcher, "fetch", lacking)
+    world.join_up()
+    await world.quiet()
+    (copy,) = [path for path in berta.copies() if berta.read(path) == "by anna"]
+    clara.delete(copy)
+    clara.look()
+    await world.until(lambda: copy not in berta.copies(), "the copy that clara deleted is gone")
+    assert "f" in berta.problems
+    assert berta.read("f") == "by berta"
