@@ -243,6 +243,8 @@ DELETION_MOMENT_SECONDS = 0.4
 BURST_DELETIONS_MIN = 8
 BURST_WINDOW_SECONDS = 10.0
 BURST_REST_SECONDS = 4.0
+#: Seconds for which a few deletions in a row, each soon after the one before, hold up the first at most.
+SLOW_DELETIONS_SECONDS = 30.0
 #: Deletions that wait in memory; more are found again by a look at the whole folder. Some 20 MB.
 DELETIONS_HELD_MAX = 100_000
 #: Seconds before a folder went away in which a deletion may have been of its going.

@@ -95,7 +95,7 @@ def state_text(drive: DriveStatus) -> str:
         case DriveState.PAUSED:
             return "paused: nothing is sent or received"
         case DriveState.OFFLINE:
-            return f"offline: the folder is not there; bring back its disk ({_deleted_elsewhere(drive)})"
+            return f"offline: the folder, or its .p2pdrive, is not there ({_deleted_elsewhere(drive)})"
         case DriveState.ERROR:
             return "error: this drive has stopped, see its problems; the node's log says more"
 

@@ -42,8 +42,9 @@ from p2pdrive.planning.reconcile import Choice
 from p2pdrive.wire.messages import Join, Message
 
 _FORK = (
-    "wrote two different logs: its drive was probably copied with its key. Nothing more of that copy is "
-    "taken in; restart p2pdrive there, and it goes on under a new identity."
+    "wrote two different logs: its drive was copied with its key, or an older state was put over it. Nothing "
+    "more of that actor is taken in. Once p2pdrive has noticed there, it goes on under a new one: if nothing "
+    "comes from that device, restart p2pdrive there. This is told until p2pdrive is restarted here."
 )
 
 

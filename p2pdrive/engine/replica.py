@@ -397,7 +397,8 @@ def check_format(root: str) -> None:
     except OSError as error:
         raise RootMissing(
             f"{root} is not there, or is no drive: its {STATE_DIRECTORY} cannot be read ({error.strerror}). "
-            f"Connect the disk that it is on; nothing is taken for deleted meanwhile."
+            f"Connect the disk that it is on; nothing is taken for deleted meanwhile. If it was removed: "
+            f"`p2pdrive leave {root} --forget`, then join again; what is here is not sent again."
         ) from error
     if not regular:
         raise RootMissing(

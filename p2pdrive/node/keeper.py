@@ -137,9 +137,12 @@ class Keeper:
             await trio.sleep(ROOT_POLL_SECONDS)
             try:
                 await self._services.offload(check_format, self.path)
+            except RootMissing as error:
+                self._note(DriveState.OFFLINE, error)  # which says what helps, whatever part was missed first
             except WorldError:
                 continue
-            return
+            else:
+                return
 
     def _note(self, state: DriveState, error: BaseException) -> None:
         if (state, str(error)) != (self.state, self.trouble):

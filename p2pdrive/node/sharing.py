@@ -104,9 +104,12 @@ def make_invite_while_closed(
 
 
 def forget_state(path: str) -> None:
-    """Remove the drive's ``.p2pdrive``: its log and its older versions. Raises DriveError."""
+    """Remove the drive's ``.p2pdrive``: its log and its older versions; fine where it is gone already. Raises
+    DriveError."""
     try:
         shutil.rmtree(Path(path, STATE_DIRECTORY))
+    except FileNotFoundError:
+        return
     except OSError as error:
         raise DriveError(f"{path}/{STATE_DIRECTORY} cannot be removed: {error.strerror}.") from error
 

@@ -16,6 +16,7 @@ from p2pdrive.limits import (
     BURST_WINDOW_SECONDS,
     DELETION_MOMENT_SECONDS,
     DELETIONS_HELD_MAX,
+    SLOW_DELETIONS_SECONDS,
 )
 from p2pdrive.model import paths
 
@@ -38,6 +39,8 @@ class Deletions:
     def __init__(self) -> None:
         self._held: dict[str, bool] = {}  # whether it is a copy
         self._recent: deque[float] = deque(maxlen=BURST_DELETIONS_MIN)
+        self._moments: deque[float] = deque(maxlen=BURST_DELETIONS_MIN)  # when some came after a pause
+        self._first = 0.0  # when the first was found of those that wait
         self._last = 0.0  # when the last one was found that makes the others wait
         self._burst_since: float | None = None  # set from the first deletion of a burst to its end
         self.left_out = 0
@@ -55,12 +58,16 @@ class Deletions:
         """``gone`` was found; twice is once."""
         if gone.path in self._held:
             return
+        if not self:
+            self._first = now
         if len(self._held) >= DELETIONS_HELD_MAX:
             self.left_out += 1
         else:
             self._held[gone.path] = gone.is_copy
         if self._burst_since is not None and now - gone.age > self._burst_since:
             return  # a program makes and deletes files all the time: that is no folder that goes
+        if not self._moments or now - self._last > DELETION_MOMENT_SECONDS:
+            self._moments.append(now)
         self._last = now
         self._recent.append(now)
         if self._burst_since is None and len(self._recent) == BURST_DELETIONS_MIN:
@@ -77,7 +84,12 @@ class Deletions:
         """When they may be told, if no more are found until then; None where none waits."""
         if not self:
             return None
-        return self._last + (DELETION_MOMENT_SECONDS if self._burst_since is None else BURST_REST_SECONDS)
+        if self._burst_since is not None:
+            return self._last + BURST_REST_SECONDS
+        # Who removes a folder slowly makes no burst: each deletion waits longer than the one before.
+        before = sum(self._last - at <= BURST_WINDOW_SECONDS for at in self._moments) - 1
+        rest = min(DELETION_MOMENT_SECONDS * 2**before, BURST_REST_SECONDS)
+        return min(self._last + rest, max(self._last, self._first + SLOW_DELETIONS_SECONDS))
 
     def postpone(self, now: float) -> None:
         """Something else seems to be going on: wait for as long again."""

@@ -8,6 +8,7 @@ from p2pdrive.limits import (
     BURST_WINDOW_SECONDS,
     DELETION_MOMENT_SECONDS,
     DELETIONS_HELD_MAX,
+    SLOW_DELETIONS_SECONDS,
 )
 from p2pdrive.planning.deletions import Deletions, Gone
 
@@ -46,8 +47,27 @@ def test_a_slow_removal_is_a_burst_to_its_end(seconds: float) -> None:
 
 def test_deletions_far_apart_are_no_burst() -> None:
     deletions = Deletions()
-    last = find(deletions, 100, 10.0, BURST_WINDOW_SECONDS / 4)
-    assert deletions.due() == last + DELETION_MOMENT_SECONDS
+    last = find(deletions, 1, 10.0)
+    for _ in range(100):
+        deletions.take()
+        last = find(deletions, 1, last + 1.1 * BURST_WINDOW_SECONDS)
+        assert deletions.due() == last + DELETION_MOMENT_SECONDS
+
+
+def test_deletions_in_a_row_wait_longer_and_longer_but_not_for_ever() -> None:
+    deletions = Deletions()
+    waits = []
+    for number in range(5):
+        last = find(deletions, 1, 10.0 + 2 * number)
+        due = deletions.due()
+        assert due is not None
+        waits.append(round(due - last, 1))
+    assert waits == [0.4, 0.8, 1.6, 3.2, 4.0]
+    last = find(deletions, 20, 20.0, 1.9)
+    due = deletions.due()
+    assert due is not None
+    assert due == last
+    assert due >= 10.0 + SLOW_DELETIONS_SECONDS
 
 
 def test_what_was_made_during_a_burst_and_deleted_again_does_not_prolong_it() -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import stat
 import time
 
@@ -202,6 +203,8 @@ def test_leave_keeps_the_files_and_forget_removes_the_state(pair: Pair) -> None:
     desktop.cli("leave", there, "--forget")
     assert not (there / ".p2pdrive").exists()
     assert set(tree(there)) == {"file", "not for those who left"}
+    shutil.rmtree(here / ".p2pdrive")  # by hand: that it is gone is said, and `leave` is the way out
+    eventually(lambda: f"leave {here} --forget" in json.dumps(laptop.drive(here)["problems"]))
     laptop.cli("leave", here, "--forget")
     assert set(tree(here)) == {"file", "not for those who left"}
 
