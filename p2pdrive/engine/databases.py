@@ -19,6 +19,7 @@ from p2pdrive.engine.tasks import Task
 from p2pdrive.errors import Changed, InUse, Unreadable
 from p2pdrive.folder.files import FileKind, Files, ReadHandle, Stat
 from p2pdrive.folder.safe_write import IN_USE
+from p2pdrive.model.paths import parent
 from p2pdrive.model.record import Kind
 
 _MAGIC = b"SQLite format 3\0"
@@ -27,6 +28,11 @@ _WAL, _JOURNAL, _INDEX = _SUFFIXES = ("-wal", "-journal", "-shm")
 _INDEX_MAGIC = (3007000).to_bytes(4, sys.byteorder)
 #: Where SQLite locks a database file, whatever the size of that: pending, reserved, and 510 shared bytes.
 _LOCKS_AT, _LOCKS_BYTES = 0x40000000, 512
+
+#: A directory is listed for so many paths in it; so many names a path are listed in the time that the looks
+#: for its companions take.
+_LISTED_FROM = 4
+_LISTED_A_PATH = 8
 
 _LEFT_BEHIND = (
     "is a database, and {} beside it holds a part of it. It is synced once its program closes it; where none "
@@ -168,7 +174,18 @@ def _paths(task: Task) -> tuple[str, ...]:
 
 
 def _looked_at(files: Files, named: Iterable[str]) -> dict[str, Stat]:
-    stats = files.stats(companion for path in named for companion in companions(path))
+    """What is beside these paths. Of many in a directory its list tells at once that there is nothing."""
+    by_directory: dict[str, list[str]] = {}
+    for path in named:
+        by_directory.setdefault(parent(path), []).append(path)
+    likely: list[str] = []
+    for directory, inside in by_directory.items():
+        many = len(inside) >= _LISTED_FROM
+        names = files.names(directory, _LISTED_A_PATH * len(inside)) if many else None
+        for path in inside:
+            base = path.rpartition("/")[2]
+            likely += (path + suffix for suffix in _SUFFIXES if names is None or base + suffix in names)
+    stats = files.stats(likely)
     return {path: stat for path, stat in stats.items() if stat is not None and stat.kind is FileKind.FILE}
 
 

@@ -44,7 +44,8 @@ class Ledger:
         self._entries: dict[str, Entry | None] = dict.fromkeys(named) | log.entries.get_many(named)
         self._heads: dict[str, Heads] = dict.fromkeys(named, ()) | log.registers.heads_of(named)
         self._arriving = Arriving(log.connection).among(named)
-        self._renames = Arriving(log.connection).renames()
+        inodes = {entry.inode for entry in self._entries.values() if entry is not None}
+        self._renames = Arriving(log.connection).renames(inodes)
         self._arrived: list[str] = []  # those of them that are decided
         self._marked = log.entries.among_unshown(named)
         self._brought = Brought(log.connection)

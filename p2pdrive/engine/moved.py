@@ -1,14 +1,41 @@
 """Renaming a file that is here under another name, as others did, instead of bringing it together anew."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import untouched
 from p2pdrive.engine.tasks import Task
+from p2pdrive.errors import Unreadable
+from p2pdrive.folder.files import Stat
 from p2pdrive.index.entries import Entry
 from p2pdrive.model.record import Content, Kind, Record
 from p2pdrive.planning.conflicts import judge
+
+
+class Sources:
+    """The files that one run of tasks renames: what is there (``stats``), and what the index says of it.
+
+    Looked at once for all: nobody else notes anything of them meanwhile, and a rename checks what it takes.
+    """
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self.stats: Mapping[str, Stat | None] = {}
+        self._entries: Mapping[str, Entry] = {}
+
+    def look(self, named: Iterable[str]) -> None:
+        """Look at all of them. Raises RootMissing."""
+        if named := list(named):
+            self.stats = self._replica.files.stats(named)
+            with self._replica.reading() as log:
+                self._entries = log.entries.get_many(named)
+
+    def of(self, path: str) -> tuple[Stat | None, Entry | None]:
+        """What is at ``path``, and its entry. Raises Unreadable."""
+        if path not in self.stats:
+            raise Unreadable(f"{path} became this elsewhere, and cannot be looked at here.")
+        return self.stats[path], self._entries.get(path)
 
 
 def with_sources(replica: Replica, tasks: Sequence[Task]) -> list[Task]:

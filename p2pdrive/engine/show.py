@@ -15,6 +15,7 @@ from blake3 import blake3
 from p2pdrive.engine.databases import Databases
 from p2pdrive.engine.linked import Linked
 from p2pdrive.engine.litter import litter_in
+from p2pdrive.engine.moved import Sources
 from p2pdrive.engine.note import Change, as_on_disk, note, unsynced
 from p2pdrive.engine.parents import as_parent, to_close
 from p2pdrive.engine.replica import Replica
@@ -170,6 +171,7 @@ class _Run:
         self.to_make: list[str] = []  # directories for what is in them
         self._to_close: dict[str, Entry] = {}  # directories that must be before anything is put into them
         self._finished: dict[str, Stat] = {}  # of temporaries, by path
+        self._sources = Sources(replica)
         self._linked = Linked(replica.files)
         self._known_directories = {""}
         self.databases = Databases(replica)
@@ -201,12 +203,12 @@ class _Run:
         """Tell what is about to be shown, so that a kill right after it does not make it a person's edit."""
         tasks = [task for task in tasks if task.content.live]
         self._expect_parents({task.path for task in tasks})
-        sources = self._files.stats(task.moved_from for task in tasks if task.moved_from)
+        self._sources.look(task.moved_from for task in tasks if task.moved_from)
         for task in tasks:
             if task.keep is not None and task.keep.view is not None and task.expected is not None:
                 self.arriving.append(Arrival(task.keep.path, task.keep.content, {}, task.expected.inode))
             finished = self._finished.get(task.path)
-            found = finished or sources.get(task.moved_from)
+            found = finished or self._sources.stats.get(task.moved_from)
             if task.content.kind is Kind.FILE and found is None:
                 found = task.expected
                 if found is None:
@@ -287,9 +289,7 @@ class _Run:
             self._put(task, published.stat, published.displaced)
 
     def _move(self, task: Task) -> None:
-        source = self._files.stat(task.moved_from)
-        with self._replica.reading() as log:
-            entry = log.entries.get(task.moved_from)
+        source, entry = self._sources.of(task.moved_from)
         planned = entry is not None and entry.content.identity == task.content.identity  # else shown since
         if source is None or entry is None or not planned or not untouched(entry, source):
             raise Changed(f"{task.moved_from} changed.")

@@ -8,6 +8,7 @@ import os
 import unicodedata
 from collections.abc import Iterable
 from contextlib import suppress
+from itertools import islice
 
 from p2pdrive.errors import NotWritable
 from p2pdrive.folder.disks import Disk, disk_of
@@ -68,9 +69,16 @@ class ExactFiles(LocalFiles):
                 if stat is not None and not self._disk(path)[0].exact:
                     there.setdefault(parent(path), []).append(path)
             for directory, inside in there.items():
-                names = set() if self.twin(directory) is not None else set(self._names(directory))
+                names = set() if self.twin(directory) is not None else set(self._names(directory) or ())
                 found.update((path, None) for path in inside if name(path) not in names)
         return found
+
+    def names(self, path: str, most: int) -> frozenset[str] | None:
+        """See ``Files``."""
+        found = self._names(path, most + 1)
+        if not self.root_present():
+            raise self._root_missing()
+        return frozenset(found) if found is not None and len(found) <= most else None
 
     def publish(self, name: str, path: str, expected: Stat | None) -> Published:
         """See ``Files``."""
@@ -117,15 +125,17 @@ class ExactFiles(LocalFiles):
             os.close(fd)
         return None
 
-    def _names(self, directory: str) -> list[str]:
+    def _names(self, directory: str, most: int | None = None) -> list[str] | None:
+        """The first ``most`` names that it lists; None where it cannot be listed."""
         try:
             fd = self._calls.open_beneath(self._root, directory or ".", _DIRECTORY)
         except OSError:
-            return []
+            return None
         try:
-            return os.listdir(fd)
+            with os.scandir(fd) as found:
+                return [each.name for each in islice(found, most)]
         except OSError:  # it went while it was open
-            return []
+            return None
         finally:
             os.close(fd)
 

@@ -15,7 +15,7 @@ in several threads at once. Errors are ``WorldError``:
 An operation that raises has changed nothing, unless its docstring says otherwise.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from types import TracebackType
@@ -232,6 +232,10 @@ class Files(Protocol):
 
     def list(self, path: str) -> Sequence[Name]:
         """The names in one directory, sorted by their bytes. Raises Changed where it is no directory."""
+
+    def names(self, path: str, most: int) -> Collection[str] | None:
+        """The names in one directory, as ``list`` has more of; None where these are more than ``most``, or it
+        cannot be listed. Raises RootMissing."""
 
     def open(self, path: str) -> ReadHandle:
         """Open a regular file for reading; never waits. Raises Changed where there is none."""

@@ -70,10 +70,17 @@ class Arriving:
         rows = self._db.execute("SELECT key FROM arriving WHERE inode = ?", (inode,))
         return [paths.from_key(key) for (key,) in rows]
 
-    def renames(self) -> dict[int, Arrival]:
-        """Those that are to get there by a rename, by their inodes."""
-        rows = self._db.execute("SELECT * FROM arriving WHERE kind = ? AND NOT finished", (int(Kind.FILE),))
-        return {arrival.inode: arrival for arrival in map(_arrival, rows) if not arrival.is_copy}
+    def renames(self, inodes: Iterable[int]) -> dict[int, Arrival]:
+        """Those of these files that are to get somewhere by a rename, by their inodes."""
+        found: dict[int, Arrival] = {}
+        if self._db.execute("SELECT 1 FROM arriving LIMIT 1").fetchone() is None:
+            return found
+        for some in in_groups(inodes):
+            sql = f"""SELECT * FROM arriving WHERE kind = ? AND NOT finished
+                AND inode IN ({",".join("?" * len(some))})"""
+            rows = self._db.execute(sql, (int(Kind.FILE), *some))
+            found.update((each.inode, each) for each in map(_arrival, rows) if not each.is_copy)
+        return found
 
     def among(self, named: Iterable[str]) -> dict[str, Arrival]:
         """Those of these paths where something was about to be shown."""

@@ -110,6 +110,13 @@ class SimulatedFiles:
             names = [_named(name, inode) for name, inode in directory.entries.values()]
             return sorted(names, key=lambda found: found.raw)
 
+    def names(self, path: str, most: int) -> frozenset[str] | None:
+        """See ``Files``."""
+        with suppress(Changed, Unreadable):
+            names = frozenset(each.name for each in self.list(path) if each.name is not None)
+            return names if len(names) <= most else None
+        return None
+
     def open(self, path: str) -> SimulatedReadHandle:
         """See ``Files``."""
         with self._operation("open", path, Unreadable):

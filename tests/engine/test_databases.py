@@ -283,3 +283,19 @@ async def test_new_database_waits_where_a_part_of_another_lies(
     (berta.root / "app.db-wal").unlink()
     berta.look()
     await world.until((berta.root / "app.db").exists, "the database")
+
+
+async def test_of_many_new_files_each_database_waits_where_a_part_of_another_lies(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Of so many the directory is listed, and not asked for each."""
+    anna, berta = await world.sharing("anna", "berta", files={"other": "x"})
+    berta.write("app.db-wal", "what another database left")
+    opened(anna, "wal").close()
+    for number in range(20):
+        anna.write(f"{number}", "x")
+    anna.look()
+    await trio.sleep(60)
+    assert "app.db-wal" in berta.problems["app.db"]
+    assert not (berta.root / "app.db").exists()
+    assert all((berta.root / f"{number}").exists() for number in range(20))

@@ -152,3 +152,16 @@ def test_mounts_are_known_by_their_place_in_the_drive(tmp_path: Path) -> None:
     assert found[""].device == os.makedev(0, 40)
     assert within_root(mounts(str(table)), "/srv")[""].shared is False
     assert mounts(str(tmp_path / "no")) == []
+
+
+def test_names_of_a_directory_are_told_where_they_are_few(tmp_path: Path) -> None:
+    (tmp_path / ".p2pdrive").mkdir()
+    (tmp_path / "d").mkdir()
+    for made in ["b", "a", "Z"]:
+        (tmp_path / "d" / made).touch()
+    files = ExactFiles(tmp_path)
+    assert files.names("d", 3) == frozenset({"a", "b", "Z"})
+    assert files.names("d", 2) is None
+    assert files.names("nowhere", 2) is None
+    assert files.names("d/a", 2) is None
+    files.close()
