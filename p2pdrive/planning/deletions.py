@@ -88,7 +88,7 @@ class Deletions:
             return self._last + BURST_REST_SECONDS
         # Who removes a folder slowly makes no burst: each deletion waits longer than the one before.
         before = sum(self._last - at <= BURST_WINDOW_SECONDS for at in self._moments) - 1
-        rest = min(DELETION_MOMENT_SECONDS * 2**before, BURST_REST_SECONDS)
+        rest = min(DELETION_MOMENT_SECONDS * 2.0**before, BURST_REST_SECONDS)
         return min(self._last + rest, max(self._last, self._first + SLOW_DELETIONS_SECONDS))
 
     def postpone(self, now: float) -> None:
