@@ -14,6 +14,10 @@ from blake3 import blake3
 from p2pdrive.blocks.chunking import Chunker, Read
 from p2pdrive.model.manifest import Manifest
 
+#: What disks leave out of a file: an aligned page, on nearly all.
+PAGE_BYTES = 4096
+_PAGE = bytes(PAGE_BYTES)
+
 #: A hole of fewer largest blocks than this is read: to begin to cut anew behind it costs a buffer read twice.
 _PASSED_BLOCKS_MIN = 8
 
@@ -29,6 +33,16 @@ class SparseFile(Protocol):
 
     def next_hole(self, offset: int) -> int:
         """Where the next hole begins at or behind ``offset``."""
+
+
+class SparseWriting(Protocol):
+    """An open file that is written to: see ``WriteHandle``."""
+
+    def next_data(self, offset: int) -> int:
+        """Where data begins at or behind ``offset``."""
+
+    def pwrite(self, view: bytes | bytearray | memoryview, offset: int) -> None:
+        """Write all of it at ``offset``."""
 
 
 def chunk_sparse(chunker: Chunker, file: SparseFile, size: int) -> Manifest:
@@ -65,6 +79,38 @@ def written_ranges(chunker: Chunker, manifest: Manifest) -> Iterator[tuple[int, 
         elif not (in_zeros and number == last and block == _hash_of_zeros(length)):
             in_zeros = False
             yield offset, length, block
+
+
+def write_sparse(file: SparseWriting, data: memoryview, offset: int) -> None:
+    """Write a block into a file of full size; pages of zeros stay holes, where the file has a hole now.
+
+    Whatever an earlier run left there is written over. Errors of writing pass through.
+    """
+    done = 0
+    for start, end in _zeros_in(data, offset):
+        if file.next_data(offset + start) >= offset + end:
+            if done < start:
+                file.pwrite(data[done:start], offset + done)
+            done = end
+    if done < len(data):
+        file.pwrite(data[done:], offset + done)
+
+
+def _zeros_in(data: memoryview, offset: int) -> Iterator[tuple[int, int]]:
+    """The runs of pages that have nothing but zeros, as far as they are in ``data``: start and end in it."""
+    head = -offset % PAGE_BYTES
+    if 0 not in bytes(data[:1]) + bytes(data[head::PAGE_BYTES]):
+        return  # nearly all blocks, at the cost of a look at each page's first byte
+    starts = [*([0] if head else []), *range(head, len(data), PAGE_BYTES)]
+    run: int | None = None
+    for start, end in zip(starts, [*starts[1:], len(data)], strict=True):
+        if data[start] == 0 and _PAGE.startswith(data[start:end]):
+            run = start if run is None else run
+        elif run is not None:
+            yield run, start
+            run = None
+    if run is not None:
+        yield run, len(data)
 
 
 def _next_large_hole(file: SparseFile, at: int, size: int, least: int) -> int:

@@ -30,6 +30,7 @@ class Fetcher:
         self._offload = replica.services.offload
         self._begun: set[str] = set()  # temporaries that wait: for a peer to come back, say
         self._promised = 0  # bytes of disk that what is under way needs
+        self._too_little: dict[str, int] = {}  # temporary → bytes that were free, and not enough for it
         self._contradicting: set[tuple[bytes, int, int]] = set()  # found to be so; that cannot change
 
     async def fetch(
@@ -52,7 +53,7 @@ class Fetcher:
                 failed[task.path] = NOBODY
             else:
                 wants.append(Want(task, manifest))
-        gathering = Gathering(self._replica, wants)
+        gathering = Gathering(self._replica, wants, self._too_little)
         missing = await self._offload(gathering.prepare, earlier | self._begun, self._promised)
         self._promised += gathering.claimed
         try:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from p2pdrive.blocks.sparse import written_ranges
+from p2pdrive.blocks.sparse import PAGE_BYTES, write_sparse, written_ranges
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.room import make_room_for, reserved_bytes
 from p2pdrive.engine.show import temporary_name
@@ -55,11 +55,16 @@ class Gathering:
 
     ``failed`` maps the number of a want to why it cannot be gathered now; the others go on. What hashes to a
     block's name is the block. A want that says another length of it CONTRADICTS, and can never be gathered.
+
+    How much of a block is zeros, which take no room, nobody knows before it is here. So what may fit is
+    begun, and given up where it does not. ``too_little`` maps a temporary to the bytes that were not enough then.
     """
 
-    def __init__(self, replica: Replica, wants: Sequence[Want]) -> None:
+    def __init__(self, replica: Replica, wants: Sequence[Want], too_little: dict[str, int]) -> None:
         self._replica = replica
         self.wants = wants
+        self._too_little = too_little
+        self._hopeful: dict[int, int] = {}  # wants that fit only if much in them is zeros, and what is free
         self.failed: dict[int, str] = {}
         self.claimed = 0  # bytes of disk that it needs
         self._places: dict[bytes, list[_Place]] = {}
@@ -72,7 +77,10 @@ class Gathering:
         fails. Returns (block, length in bytes as the wants say) of what is to be fetched, each block once.
         """
         reserved = reserved_bytes(self._replica) + promised
-        room = self._replica.files.free_bytes() - reserved
+
+        def room() -> int:
+            return self._replica.files.free_bytes() - reserved - self.claimed
+
         for number, want in enumerate(self.wants):
             if not want.is_sound:
                 self._contradicts(number)
@@ -84,13 +92,19 @@ class Gathering:
                 continue
             lacking = [each for each in self._written(want) if each[0] not in present]
             needed = sum(length for _, length, _ in lacking)
-            if needed > room - self.claimed and make_room_for(
-                self._replica, reserved + self.claimed + needed
-            ):
-                room = self._replica.files.free_bytes() - reserved
-            if needed > room - self.claimed:
-                self._has_no_room(number, f"it needs {needed:,} bytes on this disk, which is full")
-                continue
+            if needed > (free := room()):
+                least = self._least(want, lacking)
+                if least > free:
+                    taken = reserved + self.claimed
+                    if not make_room_for(self._replica, taken + needed):
+                        make_room_for(self._replica, taken + least)
+                    free = room()
+                if least > free:
+                    self._has_no_room(number, f"it needs {least:,} bytes on this disk, which is full")
+                    continue
+                if needed > free:
+                    self._hopeful[number] = free
+                    needed = min(needed, least)
             self.claimed += needed
             for offset, length, block in lacking:
                 self._places.setdefault(block, []).append(_Place(number, offset, length))
@@ -123,6 +137,14 @@ class Gathering:
         """The blocks that are written to the temporary: what stays a hole in it reads as zeros."""
         return written_ranges(self._replica.chunker, want.manifest)
 
+    def _least(self, want: Want, lacking: Sequence[tuple[int, int, bytes]]) -> int:
+        """Bytes that are to be free before these blocks are asked for. One is as large as any may be where
+        what is cut repeats itself, as zeros do: such a one may be a page, and nothing but zeros around it."""
+        largest = self._replica.chunker.maximum
+        needed = sum(length for _, length, _ in lacking)
+        least = sum(length if length < largest else PAGE_BYTES for _, length, _ in lacking)
+        return min(least + self._too_little.get(want.name, 0), needed) if least <= needed // 2 else needed
+
     def _begun(self, want: Want) -> frozenset[int]:
         """Make the temporary of what has no blocks to be written."""
         if next(self._written(want), None) is None:
@@ -147,6 +169,13 @@ class Gathering:
                 elif offset not in written:
                     handle.pwrite(bytes(length), offset)
         return frozenset(found)
+
+    def _expect_room(self, number: int, length: int) -> None:
+        """Raise DiskFull where a want that might have fitted does not, before all that is free is taken."""
+        if number not in self._hopeful:
+            return
+        if self._replica.files.free_bytes() - length < reserved_bytes(self._replica):
+            raise DiskFull("it has more in it than there is room for on this disk, which is full")
 
     def _has_no_room(self, number: int, why: str) -> None:
         """Give up what has come of it: the disk is for what fits."""
@@ -192,9 +221,13 @@ class Gathering:
             try:
                 with self._replica.files.open_temporary(want.name, want.task.content.size) as handle:
                     for offset, data in writes:
-                        handle.pwrite(data, offset)
+                        self._expect_room(number, len(data))
+                        write_sparse(handle, data, offset)
             except DiskFull as error:
                 self._has_no_room(number, str(error))
+                if number in self._hopeful:
+                    self._too_little[want.name] = self._hopeful[number]
+                    continue
                 make_room_for(self._replica, 0, want.task.content.size)  # for the next try
             except WorldError as error:
                 self.failed[number] = str(error)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from p2pdrive.blocks.chunking import Chunker
-from p2pdrive.blocks.sparse import chunk_sparse, written_ranges
-from p2pdrive.folder.handles import LocalReadHandle
+from p2pdrive.blocks.sparse import chunk_sparse, write_sparse, written_ranges
+from p2pdrive.folder.handles import LocalReadHandle, LocalWriteHandle
 from p2pdrive.limits import KIB, MIB, TIB
 from p2pdrive.model.genesis import Chunking
 from p2pdrive.model.manifest import Manifest
@@ -118,3 +118,24 @@ def test_file_of_a_tebibyte_with_a_page_in_it_is_cut_at_once(tmp_path: Path) -> 
     assert sum(length for _, length, _ in written) < 10 * MIB
     assert any(offset <= TIB // 3 < offset + length for offset, length, _ in written)
     assert seconds < 30
+
+
+@pytest.mark.parametrize("offset", [0, 777, 4096])
+@pytest.mark.parametrize("garbage", [False, True])
+def test_block_is_written_without_its_pages_of_zeros_and_over_whatever_is_there(
+    tmp_path: Path, offset: int, garbage: bool
+) -> None:
+    data = bytes(9000) + b"a page" * 700 + bytes(20_000) + b"." + bytes(50_000)
+    with open(tmp_path / "f", "w+b") as file:
+        file.truncate(200_000)
+        if garbage:
+            file.write(b"garbage" * 20_000)
+            file.flush()
+        handle = LocalWriteHandle(os.dup(file.fileno()), "f")
+        with handle:
+            write_sparse(handle, memoryview(data), offset)
+            held = bytearray(len(data))
+            handle.pread(memoryview(held), offset)
+            room = os.fstat(file.fileno()).st_blocks * 512
+    assert held == data
+    assert garbage or room <= 5 * 4096

@@ -1,16 +1,22 @@
 """Files with holes arrive with holes: they take the room of what was written, and are not sent as zeros."""
 
 import os
+import random
 from pathlib import Path
 
 import pytest
+import trio
 from blake3 import blake3
 from trio.testing import MockClock
 
 from p2pdrive.folder.carry import carry
 from p2pdrive.folder.place import Place
 from p2pdrive.limits import MIB
+from tests.engine.test_archive import temporaries
+from tests.engine.test_full_disk import Mount, on_small_disk
 from tests.engine.world import Machine, World
+
+__all__ = ["on_small_disk"]
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +110,62 @@ async def test_temporary_that_holds_something_where_a_hole_belongs_gets_its_zero
     world.join_up()
     await world.converge()
     assert (berta.root / "disk.img").read_bytes() == (anna.root / "disk.img").read_bytes()
+
+
+def scattered(path: Path, pages: int) -> None:
+    """A page in each MiB."""
+    with open(path, "wb") as file:
+        for number in range(pages):
+            file.seek(number * MIB)
+            file.write(random.Random(number).randbytes(4096))
+
+
+async def test_holes_that_are_smaller_than_a_block_stay_holes(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Each page took a whole block."""
+    anna, berta = await world.sharing("anna", "berta")
+    scattered(anna.root / "ext", 60)
+    anna.look()
+    await world.converge()
+    assert room(berta.root / "ext") < 60 * 4 * 4096
+    assert (berta.root / "ext").read_bytes() == (anna.root / "ext").read_bytes()
+
+
+async def test_sparse_file_that_seems_larger_than_the_disk_comes(
+    world: World, autojump_clock: MockClock, on_small_disk: Mount
+) -> None:
+    anna, berta = world.machine("anna"), on_small_disk(world.machine("berta"), 24 * MIB)
+    anna.write("other", "x")
+    await anna.share()
+    await berta.join(anna)
+    world.join_up()
+    scattered(anna.root / "ext", 100)
+    anna.look()
+    await world.converge()
+    assert berta.problems == {}
+    assert (berta.root / "ext").stat().st_size == (anna.root / "ext").stat().st_size
+    assert room(berta.root / "ext") < 100 * 4 * 4096
+
+
+async def test_file_that_seems_sparse_and_does_not_fit_leaves_the_rest_of_the_disk_alone(
+    world: World, autojump_clock: MockClock, on_small_disk: Mount
+) -> None:
+    """Its blocks are as large as those of a hole, but what repeats itself in them is no zeros."""
+    anna, berta = world.machine("anna"), on_small_disk(world.machine("berta"), 24 * MIB)
+    anna.write("other", "x")
+    await anna.share()
+    await berta.join(anna)
+    world.join_up()
+    anna.write("full", b"".join(random.Random(number).randbytes(64) + b"x" * MIB for number in range(40)))
+    anna.look()
+    await world.until(lambda: "full" in berta.problems, "that it does not fit")
+    assert "on this disk, which is full" in berta.problems["full"]
+    await trio.sleep(60)
+    assert temporaries(berta) == []
+    anna.write("other", "an edit")
+    anna.look()
+    await world.until(lambda: berta.files().get("other") == "an edit", "the edit")
 
 
 def test_copy_to_another_disk_keeps_holes(tmp_path: Path) -> None:
