@@ -63,6 +63,7 @@ async def unharmed(world: World, anna: Machine, berta: Machine, **more: str) -> 
         "tmp",
         "archive",
         "reserve",
+        "instance",
         "FORMAT",
     }
 
