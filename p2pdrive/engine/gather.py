@@ -57,7 +57,7 @@ class Gathering:
     block's name is the block. A want that says another length of it CONTRADICTS, and can never be gathered.
 
     How much of a block is zeros, which take no room, nobody knows before it is here. So what may fit is
-    begun, and given up where it does not. ``too_little`` maps a temporary to the bytes that were not enough then.
+    begun, and given up where it does not. ``too_little`` maps a temporary to the bytes that were free then.
     """
 
     def __init__(self, replica: Replica, wants: Sequence[Want], too_little: dict[str, int]) -> None:
