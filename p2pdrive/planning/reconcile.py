@@ -192,9 +192,10 @@ def _show(now: Situation) -> Show:
 
 
 def _as_private_as_here(now: Situation) -> Verdict:
-    """What a person here keeps to themselves, and could not or need not say so, is not opened to others."""
-    wanted, disk = now.verdict.content, now.disk
-    own = now.base is None or now.base.content.private != disk.private
+    """What a person here keeps to themselves, and could not or need not say so, is not opened to others: it
+    is private though the very heads that it stands for say otherwise."""
+    wanted, disk, base = now.verdict.content, now.disk, now.base
+    own = base is None or base.content.private != disk.private or dict(base.seen) == dict(now.verdict.seen)
     if own and disk.private and not wanted.private and disk.kind is wanted.kind:
         return now.verdict._replace(content=replace(wanted, private=True))
     return now.verdict

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import pytest
 from hypothesis import event, given
 from hypothesis import strategies as st
 
@@ -373,3 +374,15 @@ def test_directory_that_made_room_for_a_file_was_deleted_by_nobody() -> None:
     (show,) = settle(place)
     assert isinstance(show, Show)
     assert (place.disk, place.verdict.content) == (ONE, ONE)
+
+
+@pytest.mark.parametrize("seen_now", [True, False])
+def test_what_a_viewer_closed_is_opened_by_no_head_but_a_new_one(seen_now: bool) -> None:
+    """Seed 885003: something in the directory was to be shown, and it was opened again."""
+    heads = (Record(PATH, DIRECTORY, b"a" * 16, 2, {b"a" * 16: 2}, 1),)
+    closed = Content(Kind.DIRECTORY, private=True)
+    base = Base(closed, {b"a" * 16: 2 if seen_now else 1})
+    action = reconcile(Situation(PATH, heads, judge(heads, True), base, closed, False, unshown=True))
+    assert isinstance(action, Adopt) == seen_now
+    if not seen_now:
+        assert isinstance(action, Show) and not action.verdict.content.private
