@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from p2pdrive.lab.checkers import CHECKERS, Violation, checkers, curable, unobtainable
+from p2pdrive.lab.evidence import original_of
 from p2pdrive.lab.machine import Ambush, Machine
 from p2pdrive.lab.scheduler import run_simulated
 from p2pdrive.lab.stories import Crash
@@ -226,12 +227,15 @@ def test_a_good_world_passes() -> None:
     run_simulated(lambda: within_world(2, story), 2)
 
 
-def test_content_that_no_member_holds_is_known_to_be_unobtainable() -> None:
+def test_content_that_no_member_holds_is_known_to_be_unobtainable_and_its_copies_wait_with_it() -> None:
+    """Seed 900003: a copy that was stale stayed, as its path might have had a use for it."""
+
     async def story(world: World) -> None:
-        await shared(world)
+        anna, _ = await shared(world)
         on_both("DELETE FROM packed")(world)
         on_both("DELETE FROM borrowed")(world)
-        assert unobtainable(world) == {"a.txt", "d/b.txt", "c.txt"}
+        (copy,) = (path for path in anna.disk.tree() if original_of(path) == "c.txt")
+        assert unobtainable(world) == {"a.txt", "d/b.txt", "c.txt", copy}
 
     run_simulated(lambda: within_world(3, story), 3)
 

@@ -29,6 +29,7 @@ from p2pdrive.lab.scenario import plan, run
         20280,
         20357,
         20410,
+        900003,
         278386596,
         459712659,
         590126418,

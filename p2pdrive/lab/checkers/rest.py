@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from p2pdrive.lab.checkers.checker import Checker
 from p2pdrive.lab.checkers.wanted import unobtainable
-from p2pdrive.lab.evidence import Hidden, original_of, reading
+from p2pdrive.lab.evidence import Hidden, entries_of, original_of, reading
 from p2pdrive.limits import FRAME_BYTES_MAX, INBOX_BYTES_MAX, KEEPALIVE_SECONDS, SEND_QUEUE_BYTES_MAX
 from p2pdrive.model.paths import IGNORE_FILE, refusal
 
@@ -113,7 +113,9 @@ class ProblemsReported(Checker):
             with reading(machine) as connection:
                 rows = connection.execute("SELECT key FROM unshown") if connection is not None else ()
                 unshown = {key.replace(b"\0", b"/").decode() for (key,) in rows}
-            silent = unshown - problems.keys()
+            entries = entries_of(machine).values()  # what a copy waits for is said of its path
+            told = {each.path for each in entries if each.view is not None and each.view.of in problems}
+            silent = unshown - problems.keys() - told
             if silent:
                 self.fail(f"{machine.name} does not show {sorted(silent)[:3]} and says nothing about it")
             needless = {path: problems[path] for path in sorted(curable(world, machine) - nowhere)}

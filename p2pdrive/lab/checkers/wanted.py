@@ -5,7 +5,7 @@ from sqlite3 import Connection
 from typing import Any
 
 from p2pdrive.history.registers import Registers
-from p2pdrive.lab.evidence import blocks_held, reading, root_of
+from p2pdrive.lab.evidence import blocks_held, entries_of, reading, root_of
 from p2pdrive.model import paths
 from p2pdrive.model.heads import Heads, merge
 from p2pdrive.model.record import Content, Kind, Record, stored
@@ -84,7 +84,8 @@ def wanted_tree(connection: Connection) -> dict[str, Wanted]:
 
 
 def unobtainable(world: Any) -> set[str]:
-    """Paths of which a live head has blocks that no machine holds any more, as after a restored backup."""
+    """Paths of which a live head has blocks that no machine holds any more, as after a restored backup; and
+    their copies, which stay where they are until their path shows all (``without_needed_copies``)."""
     needed: dict[bytes, tuple[Content, set[str]]] = {}
     for machine in world.machines:
         with reading(machine) as connection:
@@ -100,4 +101,8 @@ def unobtainable(world: Any) -> set[str]:
                 here = [root for root, (content, _) in needed.items() if blocks_held(connection, content)]
                 for root in here:
                     del needed[root]
-    return {path for _, those in needed.values() for path in those}
+    nowhere = {path for _, those in needed.values() for path in those}
+    if not nowhere:
+        return nowhere
+    entries = (entry for machine in world.machines for entry in entries_of(machine).values())
+    return nowhere | {each.path for each in entries if each.view is not None and each.view.of in nowhere}
