@@ -195,7 +195,8 @@ def _as_private_as_here(now: Situation) -> Verdict:
     """What a person here keeps to themselves, and could not or need not say so, is not opened to others: it
     is private though the very heads that it stands for say otherwise."""
     wanted, disk, base = now.verdict.content, now.disk, now.base
-    own = base is None or base.content.private != disk.private or dict(base.seen) == dict(now.verdict.seen)
+    own = base is None or base.content.private != disk.private
+    own |= base is not None and not now.may_write and dict(base.seen) == dict(now.verdict.seen)
     if own and disk.private and not wanted.private and disk.kind is wanted.kind:
         return now.verdict._replace(content=replace(wanted, private=True))
     return now.verdict
