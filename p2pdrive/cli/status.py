@@ -114,7 +114,8 @@ def _lateness(drives: tuple[DriveStatus, ...], timeout: float, except_busy: bool
     late = [drive for drive in drives if not _in_sync(drive, except_busy)]
     told = "; ".join(_late(drive) for drive in late[:3])
     more = f"; and {len(late) - 3} more" if len(late) > 3 else ""
-    return f"Not in sync after {timeout:g} s: {told or 'changes are still coming in'}{more}."
+    said = f"{told or 'changes are still coming in'}{more}"
+    return f"Not in sync after {timeout:g} s: {said.removesuffix('.')}."
 
 
 def _late(drive: DriveStatus) -> str:

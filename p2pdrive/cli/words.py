@@ -75,10 +75,13 @@ def brought_lines(drive: DriveStatus) -> Iterator[str]:
 
 def state_text(drive: DriveStatus) -> str:
     """The state, what it means, and what to do where something is to be done."""
-    if drive.busy and drive.state is DriveState.IN_SYNC:
-        verb = "is" if len(drive.busy) == 1 else "are"
-        return f"in sync, but for {counted(len(drive.busy), 'file')} that {verb} not at rest"
+    verb = "is" if len(drive.busy) == 1 else "are"
+    unrest = f"{counted(len(drive.busy), 'file')} that {verb} not at rest"
     match drive.state:
+        case DriveState.IN_SYNC if drive.busy:
+            return f"in sync, but for {unrest}"
+        case DriveState.SYNCING if drive.busy and not drive.missing_files and not drive.missing_bytes:
+            return f"syncing: comparing with the other members, with {unrest}"
         case DriveState.IN_SYNC if not drive.peers:
             return f"in sync: no other member yet; `p2pdrive share {printable(drive.path)}` prints an invite"
         case DriveState.IN_SYNC:

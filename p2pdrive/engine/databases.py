@@ -9,6 +9,7 @@ Sources: https://sqlite.org/fileformat2.html, https://sqlite.org/howtocorrupt.ht
 https://sqlite.org/atomiccommit.html (section 4.2: a journal that begins with a zero is none).
 """
 
+import struct
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -24,6 +25,9 @@ from p2pdrive.model.record import Kind
 
 _MAGIC = b"SQLite format 3\0"
 _WAL, _JOURNAL, _INDEX = _SUFFIXES = ("-wal", "-journal", "-shm")
+#: Of the header of a database: its page size (1: 65,536), how often it changed, its pages, and at which
+#: change these were counted (https://sqlite.org/fileformat2.html, sections 1.3.2, 1.3.7 and 1.3.12).
+_HEADER = struct.Struct(">16xH6xII60xI")
 #: How a ``-shm`` begins (https://sqlite.org/walformat.html, section 2.1), in this machine's byte order.
 _INDEX_MAGIC = (3007000).to_bytes(4, sys.byteorder)
 #: Where SQLite locks a database file, whatever the size of that: pending, reserved, and 510 shared bytes.
@@ -88,6 +92,16 @@ def is_database(handle: ReadHandle, size: int) -> bool:
     """Whether an open file of ``size`` bytes is one. Raises Unreadable."""
     view = bytearray(len(_MAGIC))
     return size >= len(_MAGIC) and handle.pread(memoryview(view), 0) == len(view) and view == _MAGIC
+
+
+def has_all_pages(handle: ReadHandle, size: int) -> bool:
+    """Whether a database of ``size`` bytes is as long as it says: one that is being copied is not, at first.
+    Raises Unreadable."""
+    view = bytearray(_HEADER.size)
+    if handle.pread(memoryview(view), 0) < len(view):
+        return False
+    page_size, changes, pages, counted_at = map(int, _HEADER.unpack(view))
+    return 0 < pages * (page_size if page_size > 1 else 65536) <= size and changes == counted_at
 
 
 def why_unfinished(files: Files, path: str, handle: ReadHandle | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from p2pdrive.blocks.sparse import chunk_sparse
-from p2pdrive.engine.databases import is_database, why_unfinished
+from p2pdrive.engine.databases import has_all_pages, is_database, why_unfinished
 from p2pdrive.engine.note import as_on_disk
 from p2pdrive.engine.read_ahead import ReadAhead, Unread
 from p2pdrive.engine.replica import Replica
@@ -309,9 +309,8 @@ class Observer:
         recorded = earlier.size if earlier.kind is Kind.FILE else None
         seen = Glimpse(stat.size, stat.mtime_ns, self._is_open(stat, handle), recorded)
         if is_database(handle, stat.size):
-            seen = seen._replace(
-                unfinished=why_unfinished(self._replica.files, path, handle if seen.is_open else None)
-            )
+            why = why_unfinished(self._replica.files, path, handle if seen.is_open else None)
+            seen = seen._replace(unfinished=why, whole=not why and has_all_pages(handle, stat.size))
         self._expect_patience(path, seen)
 
     def _expect_whole(self, path: str, stat: Stat) -> None:

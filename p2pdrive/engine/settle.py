@@ -119,7 +119,6 @@ class Settler:
                 entry = entries.get(path)
                 if self._is_hidden(path, entry, observer, log):
                     ignored.append(path)
-                    self._patience.end(path)
                     continue
                 try:
                     self._add_parents(path, observer, log, found)
@@ -209,6 +208,8 @@ class Settler:
     def _pass_over(self, ignored: Sequence[str], settled: Settled) -> None:
         """What the rules hide is well as it is; its copies, which they may show, are looked at."""
         settled.well += ignored
+        for path in ignored:
+            self._patience.end(path)  # a journal may have waited before its database began as one
         with self._replica.writing() as log:
             log.entries.mark_shown(ignored)
             copies = [

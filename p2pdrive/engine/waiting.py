@@ -64,10 +64,16 @@ class Waiting:
                 self._moved()
 
     def _over(self, named: Iterable[str]) -> list[str]:
-        """Those that are gone, or closed and whole. Raises RootMissing."""
+        """Those that are gone, or closed and whole; and all that wait and are other names of these, as a
+        watcher tells of one name. Raises RootMissing."""
         files = self._replica.files
         stats = files.stats(named)
-        return [path for path in named if stats.get(path) is None or self._is_closed(path)]
+        over = [path for path in named if stats.get(path) is None or self._is_closed(path)]
+        linked = {stat.inode for path in over if (stat := stats.get(path)) is not None and stat.links > 1}
+        if linked:
+            others = files.stats(self.patience.all().difference(over))
+            over += [path for path, stat in others.items() if stat is not None and stat.inode in linked]
+        return over
 
     def _is_closed(self, path: str) -> bool:
         if not self.patience.waits_to_be_closed(path):

@@ -4,7 +4,8 @@ the time, in seconds of a clock that never goes back.
 A file that a program has open for writing waits until that program closes it. One that is never closed is
 read after some patience all the same: a log that only grows, after OPEN_PATIENCE_SECONDS; what is written in
 place, once that has paused; what is new, or was emptied or shortened, only after a long pause, as the rest is
-about to be written. What never pauses is read now and then, less and less often.
+about to be written, unless it is seen to be whole. What never pauses is read now and then, less and less
+often.
 
 A file that is closed is read at once, and from then on its versions keep a distance, which doubles with each
 of them while the file keeps changing. A rest as long as the distance ends that.
@@ -36,13 +37,15 @@ _OFTEN = "changes again and again; its versions keep a distance, and the last on
 class Glimpse(NamedTuple):
     """What a file looks like just before it would be read; ``recorded`` is the size of what the index has of
     it, None for nothing. ``is_open``: a program has it open for writing. ``unfinished``: why it does not hold
-    all that it is to hold, whoever has it open; it waits for that."""
+    all that it is to hold, whoever has it open; it waits for that. ``whole``: it holds all that, as it can be
+    told of a database: it is no beginning, be it new."""
 
     size: int
     mtime_ns: int
     is_open: bool
     recorded: int | None
     unfinished: str = ""
+    whole: bool = False
 
 
 class Busy(NamedTuple):
@@ -224,7 +227,7 @@ def _ready_at(habit: _Habit, seen: Glimpse) -> float:
         return -inf
     begun = max(habit.open_since, habit.read_at)
     longest = begun + min(RESTLESS_SECONDS_MIN * 2.0 ** min(habit.open_reads, 16), RESTLESS_SECONDS_MAX)
-    if habit.shrunk:
+    if habit.shrunk and not seen.whole:
         return min(habit.quiet_since + EMPTIED_PATIENCE_SECONDS, longest)
     if seen.recorded is not None and seen.size > seen.recorded:
         return begun + OPEN_PATIENCE_SECONDS

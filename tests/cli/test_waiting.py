@@ -112,3 +112,17 @@ def test_except_busy_does_not_wait_for_files_that_do_not_rest(control) -> None:
     clock, told = waited_for_busy(control, except_busy=True)
     assert clock.now <= 100.75
     assert told == []
+
+
+def test_the_timeout_names_a_file_that_does_not_rest_in_whole_sentences(control) -> None:
+    busy = (BusyStatus("app.log", "is synced later.", "2026-01-01T00:00:00Z", "2026-01-01T00:01:00Z"),)
+    drive = replace(
+        control.answer.drives[0], state=DriveState.SYNCING, busy=busy, missing_files=0, missing_bytes=0
+    )
+    clock = Clock()
+    with pytest.raises(NotInSync) as caught:
+        wait_in_sync(lambda: replace(control.answer, drives=(drive,)), None, 1, clock, clock.sleep)
+    assert str(caught.value) == (
+        "Not in sync after 1 s: Photos is syncing: comparing with the other members, with 1 file that is not "
+        "at rest; app.log: is synced later."
+    )

@@ -12,7 +12,7 @@ import trio
 from trio.testing import MockClock
 
 from p2pdrive.folder.syscalls import SystemCalls
-from p2pdrive.limits import OPEN_PATIENCE_SECONDS
+from p2pdrive.limits import EMPTIED_PATIENCE_SECONDS, OPEN_PATIENCE_SECONDS, OPEN_QUIET_SECONDS
 from tests.engine.world import Machine, World
 
 pytestmark = pytest.mark.skipif(
@@ -124,6 +124,49 @@ async def test_database_that_is_never_closed_comes_over_when_it_pauses(
     await watched(anna, 10 * OPEN_PATIENCE_SECONDS)
     assert rows(berta.root / "app.db") == 20
     connection.close()
+
+
+async def test_new_database_that_rests_comes_over_while_its_program_keeps_it_open(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """Its journal was there before the database began as one, and waited like any file; it never went."""
+    anna, berta = await world.sharing("anna", "berta", files={"other": "x"})
+    connection = sqlite3.connect(anna.root / "app.db", isolation_level=None)
+    connection.execute("BEGIN")
+    connection.execute("CREATE TABLE rows (text)")
+    await watched(anna, 5)
+    patience = anna.drive.waiting.patience
+    assert patience.all() == {"app.db", "app.db-journal"}
+    insert(connection, 20, "first")
+    connection.execute("COMMIT")
+    await watched(anna, 1)
+    assert patience.all() == {"app.db"}
+    for _ in range(5):
+        insert(connection, 1, "more")
+        await watched(anna, 1)
+    await watched(anna, OPEN_PATIENCE_SECONDS + OPEN_QUIET_SECONDS)
+    assert rows(berta.root / "app.db") == 25
+    connection.close()
+
+
+async def test_database_that_is_being_copied_waits_for_its_end(
+    world: World, autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    """It looks at rest: nobody locks it, and it has no journal."""
+    anna, berta = await world.sharing("anna", "berta", files={"other": "x"})
+    connection = sqlite3.connect(tmp_path / "elsewhere.db", isolation_level=None)
+    connection.execute("CREATE TABLE rows (text)")
+    insert(connection, 100, "row")
+    connection.close()
+    whole = (tmp_path / "elsewhere.db").read_bytes()
+    with (anna.root / "app.db").open("wb", buffering=0) as copy:
+        copy.write(whole[: len(whole) // 2])
+        await watched(anna, EMPTIED_PATIENCE_SECONDS - 20)
+        assert set(berta.files()) == {"other"}
+        copy.write(whole[len(whole) // 2 :])
+    anna.look()
+    await world.until((berta.root / "app.db").exists, "the database")
+    assert rows(berta.root / "app.db") == 100
 
 
 @pytest.mark.parametrize("mode", ["wal", "delete"])

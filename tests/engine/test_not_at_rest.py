@@ -1,6 +1,7 @@
 """Programs that write to files for a while: what is published of them, when, and what is said meanwhile."""
 
 import mmap
+import os
 
 import pytest
 import trio
@@ -79,6 +80,26 @@ async def test_file_that_is_written_by_way_of_memory_counts_as_open(
     memory.close()
     anna.look("f")
     await world.until(lambda: berta.read("f") == "whole", "what was written")
+
+
+@leases
+async def test_all_names_of_a_new_file_are_published_as_soon_as_it_is_closed(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """The watcher tells by which name it was closed, and of no other."""
+    anna, berta = await world.sharing("anna", "berta", files={"other.txt": "x"})
+    await trio.sleep(5)
+    with (anna.root / "one").open("w") as program:
+        os.link(anna.root / "one", anna.root / "two")
+        anna.look()
+        await trio.sleep(30)
+        assert busy(anna) == ["one", "two"]
+        program.write("all of it")
+    anna.look("one")
+    closed = trio.current_time()
+    await world.until(lambda: {"one", "two"} <= berta.files().keys(), "both names")
+    assert trio.current_time() - closed < 1
+    assert busy(anna) == []
 
 
 async def test_log_that_is_appended_to_all_the_time_makes_few_versions_and_ends_whole(
