@@ -8,6 +8,7 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from p2pdrive.blocks.sparse import chunk_sparse
+from p2pdrive.engine.bits import Bits
 from p2pdrive.engine.databases import has_all_pages, is_database, why_unfinished
 from p2pdrive.engine.note import as_on_disk
 from p2pdrive.engine.read_ahead import ReadAhead, Unread
@@ -34,7 +35,6 @@ from p2pdrive.model import paths
 from p2pdrive.model.manifest import Manifest
 from p2pdrive.model.paths import IGNORE_FILE
 from p2pdrive.model.record import DELETED, Content, Kind
-from p2pdrive.planning.conflicts import judge
 from p2pdrive.planning.patience import Glimpse, Patience
 
 _TOO_LARGE = (
@@ -74,6 +74,7 @@ class Observer:
         self._replica = replica
         self._ahead = ahead
         self._log: Log | None = None  # since the glance, while it is being read
+        self._bits: Bits | None = None
         self._patience = patience
         self._now = now
         self._stats: dict[str, Stat | None] = {}
@@ -91,7 +92,7 @@ class Observer:
 
     def glance(self, named: Sequence[str], entries: Mapping[str, Entry], log: Log) -> None:
         """Look at many paths at once, so that ``look`` need not for each. Raises RootMissing."""
-        self._log = log
+        self._log, self._bits = log, Bits(self._replica.files, log)
         self._stats = self._replica.files.stats(named)
         new = {s.inode for path, s in self._stats.items() if s and path not in entries}
         self._origins = log.entries.with_inodes(new)
@@ -112,9 +113,8 @@ class Observer:
         """What is at ``path``. Raises NotAtRest where it is being written, Changed where that was noticed as
         it was read, Unreadable, RootMissing."""
         seen = self._look(path, entry)
-        if seen.stat is not None and seen.stat.private is None:
-            private = self._was_private(seen, entry)
-            seen = seen._replace(content=replace(seen.content, private=private))
+        if seen.stat is not None and (seen.stat.private is None or seen.stat.executable is None):
+            seen = seen._replace(content=self._with_bits(seen, seen.stat, entry))
         if seen.manifest is not None or (seen.moved is not None and seen.content.kind is Kind.FILE):
             self.files.append(path)
         known = describes(entry, seen.stat, seen.content) if entry is not None else seen.stat is None
@@ -158,8 +158,6 @@ class Observer:
         if path == IGNORE_FILE and self._replica.files.being_written(path):
             raise Changed(f"{path} is being written; nobody is to follow half of the rules.")
         seen = self._read_once(path, stat, entry)
-        if stat.executable is None:
-            seen = seen._replace(content=replace(seen.content, executable=self._was_executable(path, entry)))
         return seen._replace(moved=self._read_from(seen)) if entry is None else seen
 
     def _expect_fit(self, path: str, entry: Entry | None) -> None:
@@ -171,37 +169,18 @@ class Observer:
             self.unfit += [path] if entry is not None else []
             raise Unreadable(why)
 
-    def _was_executable(self, path: str, entry: Entry | None) -> bool:
-        """What is known of a file whose disk does not say: what it was shown with, or is to be shown with."""
-        if entry is not None and entry.content.kind is Kind.FILE:
-            return entry.content.executable
-        assert self._log is not None
-        return judge(self._log.registers.heads(path), False).content.executable
-
-    def _was_private(self, seen: Observed, entry: Entry | None) -> bool:
-        """The same of whether it is private; what was, or was in a private directory, is wherever it is now,
-        be it in place of another file."""
-        assert self._log is not None
-        before = entry.content if entry is not None and entry.content.kind is seen.content.kind else None
-        if before is not None and before.private:
-            return True
-        origin = seen.moved
-        if entry is not None and not describes(entry, seen.stat, seen.content):
-            origin = self._replaced_by(seen)
-        if origin is not None:
-            above = self._log.entries.get_many(paths.ancestors(origin.path)).values()
-            return any(each.content.private for each in (origin, *above))
-        said = before or judge(self._log.registers.heads(seen.path), False).content
-        return said.private and said.kind is seen.content.kind
-
-    def _replaced_by(self, seen: Observed) -> Entry | None:
-        """The entry whose file was renamed over another one."""
-        if seen.stat is None or seen.content.kind is not Kind.FILE:
-            return None
-        assert self._log is not None
-        entries = self._log.entries.with_inodes([seen.stat.inode]).get(seen.stat.inode, ())
-        others = (each for each in entries if each.path != seen.path)
-        return next((each for each in others if describes(each, seen.stat, seen.content)), None)
+    def _with_bits(self, seen: Observed, stat: Stat, entry: Entry | None) -> Content:
+        """The content as what its disk does not say is known."""
+        if seen.content.kind is Kind.SYMLINK:
+            return seen.content
+        assert self._bits is not None
+        executable, private = self._bits.of(seen.path, seen.content, stat, entry, seen.manifest)
+        is_file = seen.content.kind is Kind.FILE
+        return replace(
+            seen.content,
+            executable=is_file and stat.is_executable(executable),
+            private=stat.is_private(private),
+        )
 
     def _stat(self, path: str) -> Stat | None:
         return self._stats[path] if path in self._stats else self._replica.files.stat(path)

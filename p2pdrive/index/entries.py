@@ -99,6 +99,15 @@ class Entries:
                 found.setdefault(entry.inode, []).append(entry)
         return found
 
+    def directories_with_inode(self, inode: int) -> list[Entry]:
+        """Directories by their inode, which another may have by now."""
+        return list(self._select("inode = ? AND kind = ?", inode, int(Kind.DIRECTORY)))
+
+    def borrowing(self, block: bytes) -> list[Entry]:
+        """Some of the files that have this block."""
+        chosen = f"SELECT entry FROM borrowed WHERE block = ? AND entry > 0 LIMIT {NAMED_AT_ONCE}"
+        return list(self._select(f"id IN ({chosen})", block))
+
     def views(self, path: str) -> list[Entry]:
         """The conflict copies shown beside ``path``."""
         return list(self._select("of_key = ?", paths.key(path)))

@@ -275,3 +275,88 @@ async def test_private_file_that_takes_the_place_of_another_on_exfat_stays_priva
     assert anna.read("open") == "a secret"
     assert stat.S_IMODE((anna.root / "open").stat().st_mode) == 0o600
     assert onlooker.read == []
+
+
+def permissions(machine: Machine, *named: str) -> dict[str, str]:
+    """The modes of these paths, in octal."""
+    return {path: f"{stat.S_IMODE((machine.root / path).stat().st_mode):o}" for path in named}
+
+
+@pytest.mark.parametrize("when", ["running", "off", "off, and mounted again"])
+async def test_what_is_renamed_on_exfat_keeps_its_permissions_elsewhere(
+    world: World, autojump_clock: MockClock, disk: ExFat, when: str
+) -> None:
+    """A script arrived as no program any more, and a closed folder open."""
+    files = {
+        path: path for path in ("one.sh", "key.sh", "cs.sh", "d/x.sh", "priv/diary", "priv/sub/b", "p/x")
+    }
+    anna, berta = await with_exfat(world, disk, files)
+    for path in ("one.sh", "cs.sh", "d/x.sh"):
+        (anna.root / path).chmod(0o755)
+    (anna.root / "empty").mkdir()
+    for path in ("key.sh", "priv", "empty"):
+        (anna.root / path).chmod(0o700)
+    await agree(world, anna, berta)
+    onlooker = Onlooker(anna, "priv/diary", "priv/sub/b", "key.sh")
+    if when != "running":
+        await berta.stop()
+    names = {"one.sh": "uno.sh", "key.sh": "k", "cs.sh": "CS.sh", "d": "e", "priv": "priv2", "p": "q"}
+    if when != "off, and mounted again":  # by what would an empty folder be known there?
+        names["empty"] = "empty2"
+    for old, new in names.items():
+        (berta.root / old).rename(berta.root / new)
+    (berta.root / "fresh").mkdir()
+    berta.write("fresh/plain", "plain")
+    if when != "running":
+        if when == "off, and mounted again":
+            disk.unmount()
+            disk.mount()
+        await berta.start()
+        world.join_up()
+    await agree(world, anna, berta)
+    assert permissions(anna, "uno.sh", "k", "CS.sh", "e", "e/x.sh", "priv2", "priv2/diary", "q", "q/x") == {
+        "uno.sh": "755",
+        "k": "700",
+        "CS.sh": "755",
+        "e": "755",
+        "e/x.sh": "755",
+        # What a folder was cannot be told after another mount, but what was in it is closed itself.
+        **(
+            {"priv2": "755", "priv2/diary": "600"}
+            if "again" in when
+            else {"priv2": "700", "priv2/diary": "644"}
+        ),
+        "q": "755",
+        "q/x": "644",
+    }
+    if "empty" in names:
+        assert permissions(anna, "empty2") == {"empty2": "700"}
+    assert permissions(anna, "fresh", "fresh/plain") == {"fresh": "755", "fresh/plain": "644"}
+    assert onlooker.read == []
+
+
+@pytest.mark.parametrize("looks", ["once", "after each step"])
+async def test_backup_that_an_editor_makes_by_a_rename_on_exfat_keeps_its_permissions_elsewhere(
+    world: World, autojump_clock: MockClock, disk: ExFat, looks: str
+) -> None:
+    """As emacs does: what was private was open to others in the backup."""
+    anna, berta = await with_exfat(world, disk, {"w": "a secret", "s.sh": "1"})
+    (anna.root / "w").chmod(0o600)
+    (anna.root / "s.sh").chmod(0o755)
+    await agree(world, anna, berta)
+    onlooker = Onlooker(anna, "a secret", "another", "a third")
+    for round_, (secret, script) in enumerate([("another", "2"), ("a third", "3")]):
+        for path, text in (("w", secret), ("s.sh", script)):
+            (berta.root / path).rename(berta.root / f"{path}~")
+            if looks == "after each step":
+                await agree(world, anna, berta)
+            berta.write(path, text)
+        await agree(world, anna, berta)
+        assert permissions(anna, "w", "w~", "s.sh", "s.sh~") == {
+            "w": "600",
+            "w~": "600",
+            "s.sh": "755",
+            "s.sh~": "755",
+        }, round_
+    assert anna.read("w~") == "another"
+    assert onlooker.read == []

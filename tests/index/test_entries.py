@@ -220,3 +220,14 @@ def test_totals_count_each_kind(entries: Entries) -> None:
     entries.put(at("a/c", replace(FILE, size=1)))
     entries.delete("a/b")
     assert entries.totals() == {Kind.DIRECTORY: (1, 0), Kind.FILE: (1, 1)}
+
+
+def test_directories_are_found_by_inode_and_files_by_a_block(entries: Entries) -> None:
+    numbers = entries.put_many([at("d", DIRECTORY), at("f"), at("g"), at("other", inode=1)])
+    assert paths_of(entries.directories_with_inode(ENTRY.inode)) == ["d"]
+    block = b"\x05" * 32
+    for number in (numbers[1], numbers[3], -7):  # what is archived has no entry
+        row = (block, number, 0, 1)
+        entries._db.execute("INSERT INTO borrowed VALUES (?, ?, ?, ?)", row)
+    assert sorted(paths_of(entries.borrowing(block))) == ["f", "other"]
+    assert entries.borrowing(b"\x06" * 32) == []
