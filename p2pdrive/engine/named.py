@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from p2pdrive.engine.replica import Replica
 from p2pdrive.engine.same import unchanged
 from p2pdrive.errors import RootMissing, WorldError
+from p2pdrive.folder.exact import alike
 from p2pdrive.folder.files import FileKind, Stat
 from p2pdrive.history.log import Log
 from p2pdrive.index.entries import Entry
+from p2pdrive.limits import PLAN_PATHS_MAX
 from p2pdrive.model import paths
 from p2pdrive.model.record import Kind
 
@@ -42,6 +44,8 @@ def sort(
     named = list(named)
     stats: dict[str, Stat | None] = dict.fromkeys(named, _UNREADABLE)
     stats.update(replica.files.stats(named))
+    if replica.files.odd and (others := _spelled_otherwise(replica, stats)):
+        stats |= dict.fromkeys(others, _UNREADABLE) | replica.files.stats(others)
     directories = {path for path, stat in stats.items() if stat and stat.kind is FileKind.DIRECTORY}
     stats = {
         path: stat
@@ -80,6 +84,26 @@ def sort(
                 result.nothing.append(path)
     result.gone.sort(key=lambda path: not _is_copy(entries.get(path)))
     return result
+
+
+def _spelled_otherwise(replica: Replica, stats: Mapping[str, Stat | None]) -> set[str]:
+    """What a program may have changed by another spelling of its name, on a disk that ignores case: as the
+    directory lists it, or, where it is gone, as the index knows it."""
+    found: set[str] = set()
+    missing = [path for path, stat in stats.items() if stat is None]
+    with replica.reading() as log:
+        for path in missing:
+            listed = path
+            while (twin := replica.files.twin(listed)) is not None:
+                listed = twin.other + listed.removeprefix(twin.path)
+            if listed != path:
+                found.add(listed)
+            above = paths.parent(listed)
+            beside = log.entries.inside(above, above, PLAN_PATHS_MAX)
+            found.update(entry.path for entry in beside if alike(entry.path) == alike(listed))
+            if len(beside) == PLAN_PATHS_MAX:
+                found.add(above)  # too many to tell
+    return found.difference(stats)
 
 
 def _as_left(replica: Replica, log: Log, entry: Entry, shown: Mapping[str, Stat]) -> bool:

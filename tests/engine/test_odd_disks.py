@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,6 +184,26 @@ async def test_names_that_change_in_case_alone_change_on_all_machines(
     (berta.root / "docs").rename(berta.root / "DOCS")
     await agree(world, anna, berta)
     assert anna.files() == {"PHOTO.jpg": "1", "DOCS/x": "x", "DOCS/y": "y"}
+
+
+async def test_what_is_done_by_another_spelling_on_exfat_is_done_everywhere(
+    world: World, autojump_clock: MockClock, disk: ExFat
+) -> None:
+    """The watcher names the path as the program spelled it."""
+    anna, berta = await with_exfat(
+        world, disk, {"foo.txt": "old", "del.txt": "x", "Dir/f": "old", "Dir/g": "x"}
+    )
+    await rest(world)
+    berta.write("FOO.TXT", "newer")
+    berta.write("DIR/F", "newer")
+    berta.delete("DEL.TXT")
+    berta.delete("DIR/G")
+    expected = {"foo.txt": "newer", "Dir/f": "newer"}
+    deadline = time.monotonic() + 10
+    while berta.files() != expected:  # the kernel remembers each spelling by itself, for a second
+        assert time.monotonic() < deadline
+    berta.look("FOO.TXT", "DIR/F", "DEL.TXT", "DIR/G")
+    await world.until(lambda: anna.files() == expected, "the changes by other spellings")
 
 
 async def test_directories_that_differ_in_case_alone_are_not_mixed(
