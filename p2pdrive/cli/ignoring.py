@@ -24,7 +24,8 @@ def ignore(path: str | None, defaults: bool) -> None:
     """Say whether PATH is synced, or by which rule it is not; of a drive's folder, list its rules."""
     if defaults:
         for each in DEFAULTS:
-            click.echo(f"{each.line:<{_WIDTH}}{each.why}")
+            along = " (goes with a folder that is deleted elsewhere)" if each.litter else ""
+            click.echo(f"{each.line:<{_WIDTH}}{each.why}{along}")
         return
     place = Path(path or os.getcwd())
     root = next((each for each in (place, *place.parents) if (each / STATE_DIRECTORY).is_dir()), None)

@@ -14,7 +14,7 @@ from blake3 import blake3
 
 from p2pdrive.engine.databases import Databases
 from p2pdrive.engine.linked import Linked
-from p2pdrive.engine.litter import litter_in
+from p2pdrive.engine.litter import take_litter
 from p2pdrive.engine.moved import Sources
 from p2pdrive.engine.note import Change, as_on_disk, note, unsynced
 from p2pdrive.engine.parents import as_parent, to_close
@@ -359,8 +359,8 @@ class _Run:
             with self._replica.reading() as log:
                 if self._replica.shows_inside(log, task.path):
                     raise Changed(f"{task.path} is not empty yet.")
-            for path, stat in litter_in(self._replica, task.path):
-                self.retired.append(Retired(self._files.remove(path, stat), None))
+            for path, displaced in take_litter(self._replica, task.path):
+                self.retired += [Retired(displaced, None)] if displaced is not None else []
                 self._vacated(path)
             if not self._files.remove_directory(task.path):
                 raise Changed(f"{task.path} is not empty yet.")

@@ -15,7 +15,8 @@ from p2pdrive.model.paths import name
 class Default:
     """``line`` is in the language of gitignore(5); ``why`` says what it hides.
 
-    ``litter`` is made anew whenever it is missed: it goes along with a folder that is deleted elsewhere.
+    ``litter`` goes along with a folder that is deleted elsewhere: it is made anew whenever it is missed, or
+    is of no use without its folder. What may be a person's only copy stays: unsaved edits, trash, old files.
     """
 
     line: str
@@ -43,29 +44,29 @@ DEFAULTS = (
     Default("ehthumbs.db", "thumbnails of Windows", litter=True),
     Default("desktop.ini", "how a Windows folder looks", litter=True),
     Default("Desktop.ini", "how a Windows folder looks", litter=True),
-    Default(".nfs*", "a file that was deleted and is still open, over NFS"),
-    Default(".fuse_hidden*", "a file that was deleted and is still open, over FUSE"),
+    Default(".nfs*", "a file that was deleted and is still open, over NFS", litter=True),
+    Default(".fuse_hidden*", "a file that was deleted and is still open, over FUSE", litter=True),
     Default(".~lock.*#", "a lock of LibreOffice", litter=True),
     Default(".#*", "a lock of emacs", litter=True),
     Default("~$*", "a lock of Microsoft Office", litter=True),
     Default(".*.sw?", "the swap file of vim"),
-    Default("**/.git/**/*.lock", "a lock of git"),
-    Default(".stfolder/", "the marker of Syncthing"),
+    Default("**/.git/**/*.lock", "a lock of git", litter=True),
+    Default(".stfolder/", "the marker of Syncthing", litter=True),
     Default(".stversions/", "old versions of Syncthing"),
-    Default(".syncthing.*.tmp", "an unfinished transfer of Syncthing"),
-    Default("~syncthing~*.tmp", "an unfinished transfer of Syncthing"),
+    Default(".syncthing.*.tmp", "an unfinished transfer of Syncthing", litter=True),
+    Default("~syncthing~*.tmp", "an unfinished transfer of Syncthing", litter=True),
     Default(".sync/", "the state and archive of Resilio Sync"),
-    Default(".dropbox", "the marker of Dropbox"),
-    Default(".dropbox.attr", "attributes of Dropbox"),
+    Default(".dropbox", "the marker of Dropbox", litter=True),
+    Default(".dropbox.attr", "attributes of Dropbox", litter=True),
     Default(".dropbox.cache/", "the cache of Dropbox"),
-    Default(".unison.*.unison.tmp", "an unfinished transfer of Unison"),
-    Default("._sync_*.db*", "the journal of Nextcloud and ownCloud"),
-    Default(".sync_*.db*", "the journal of Nextcloud and ownCloud"),
-    Default(".csync_journal.db*", "the journal of an older ownCloud"),
-    Default(".owncloudsync.log*", "the log of ownCloud"),
-    Default(".nextcloudsync.log*", "the log of Nextcloud"),
-    Default(".sync.ffs_db", "the state of FreeFileSync"),
-    Default("sync.ffs_lock", "a lock of FreeFileSync"),
+    Default(".unison.*.unison.tmp", "an unfinished transfer of Unison", litter=True),
+    Default("._sync_*.db*", "the journal of Nextcloud and ownCloud", litter=True),
+    Default(".sync_*.db*", "the journal of Nextcloud and ownCloud", litter=True),
+    Default(".csync_journal.db*", "the journal of an older ownCloud", litter=True),
+    Default(".owncloudsync.log*", "the log of ownCloud", litter=True),
+    Default(".nextcloudsync.log*", "the log of Nextcloud", litter=True),
+    Default(".sync.ffs_db", "the state of FreeFileSync", litter=True),
+    Default("sync.ffs_lock", "a lock of FreeFileSync", litter=True),
     Default(".tmp.drivedownload/", "an unfinished transfer of Google Drive"),
     Default(".tmp.driveupload/", "an unfinished transfer of Google Drive"),
 )
@@ -90,9 +91,17 @@ def hides(path: str, is_directory: bool) -> bool:
     return name(path).endswith(".lock") and ".git/" in text and _GIT_LOCK.search(text) is not None
 
 
-def is_litter(child: str) -> bool:
-    """Whether a file of this name is made anew when it is missed, and goes with the folder that it is in."""
-    return _LITTER.fullmatch(child) is not None
+def is_litter(path: str, is_directory: bool = False) -> bool:
+    """Whether what only a rule hides at ``path`` goes with the folder that it is in."""
+    text = path + "/" if is_directory else path
+    if _LITTER.fullmatch(name(path) + text[len(path) :]) is not None:
+        return True
+    return not is_directory and name(path).endswith(".lock") and _GIT_LOCK.search(path) is not None
+
+
+def is_marker(child: str) -> bool:
+    """Whether a file of this name goes along with the directory of a built-in rule that it is in."""
+    return _MARKER.fullmatch(child) is not None
 
 
 def _pattern(line: str) -> str:
@@ -109,4 +118,7 @@ _NAMED = tuple(line for line in LINES if line != _IN_GIT)
 _ITSELF = re.compile(_any_of(_NAMED), re.DOTALL)
 _FIRST = "".join(re.escape(letter) for letter in sorted({line[0] for line in _NAMED}))
 _SOMEWHERE = re.compile(f"(?:^|/)(?=[{_FIRST}])" + _any_of(_NAMED), re.DOTALL)  # most names begin otherwise
-_LITTER = re.compile(_any_of(tuple(each.line for each in DEFAULTS if each.litter)), re.DOTALL)
+_LITTER = re.compile(
+    _any_of(tuple(each.line for each in DEFAULTS if each.litter and each.line != _IN_GIT)), re.DOTALL
+)
+_MARKER = re.compile("syncthing-folder-[^/]*[.]txt")

@@ -24,7 +24,7 @@ from p2pdrive.limits import (
     IGNORE_WILDCARDS_MAX,
     PATH_NAMES_MAX,
 )
-from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, name
+from p2pdrive.model.paths import IGNORE_FILE, STATE_DIRECTORY, ancestors, name, parent
 from p2pdrive.model.problem import Problem
 
 #: How pathspec writes a star in a name, and '**' between two names.
@@ -106,9 +106,14 @@ class Ignore:
             return True
         return self._directory(path) if is_directory else self._matches(path)
 
-    def is_litter(self, path: str) -> bool:
-        """Whether only a built-in rule hides the file at ``path``, and it goes with the folder it is in."""
-        return self._rule(path) is None and defaults.is_litter(name(path))
+    def is_litter(self, path: str, is_directory: bool = False) -> bool:
+        """Whether only a built-in rule hides what is at ``path``, and it goes with the folder it is in."""
+        text = path + "/" if is_directory else path
+        if self._rule(text) is not None:
+            return False
+        if is_directory or not defaults.is_marker(name(path)):
+            return defaults.is_litter(path, is_directory)
+        return self.is_litter(parent(path), is_directory=True)
 
     def why(self, path: str, is_directory: bool) -> str | None:
         """The line that hides ``path``, or a directory above it; None where it is synced."""

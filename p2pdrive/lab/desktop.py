@@ -67,7 +67,7 @@ def _leave(person: Person, path: str) -> None:
     if disk.kind(path) not in (None, FileKind.FILE):
         return
     data = f"{person.number} by a program on {person.machine.name}\n".encode()
-    if not is_litter(paths.name(path)):  # that has to stay where it is
+    if not is_litter(path):  # that has to stay where it is
         person.put(path, data, lambda: disk.write(path, data))
         return
     person.make_parents(path)

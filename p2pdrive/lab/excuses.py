@@ -64,7 +64,7 @@ EXCUSES = (
     Excuse(
         "a program left it, and it goes with its folder",
         ("NoSpuriousDelete",),
-        lambda case: is_litter(paths.name(case.path)),
+        lambda case: is_litter(case.path),
     ),
     Excuse(
         "it came with a rename whose contents nobody listed",

@@ -223,7 +223,7 @@ class Oracle:
         there = files_in(after)
         for path in unrecorded:
             self.written.stories[files_in(before)[path]].undo(machine, path)
-        kept = {path: data for path, data in there.items() if not is_litter(paths.name(path))}
+        kept = {path: data for path, data in there.items() if not is_litter(path)}
         for path, data in there.items():
             story = self.written.story(data, f"{path} on {machine}, put back")
             if path in kept:  # litter goes with its folder, and no history has it

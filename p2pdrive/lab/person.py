@@ -66,7 +66,7 @@ class Person:
         return [
             path
             for path, shown in tree.items()
-            if shown[0] == "file" and path not in left_alone and not is_litter(paths.name(path))
+            if shown[0] == "file" and path not in left_alone and not is_litter(path)
             if not any(paths.within(path, home) for home in homes)
         ]
 

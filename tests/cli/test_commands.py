@@ -271,6 +271,13 @@ def test_built_in_rules_are_listed_with_a_word_for_each(capsys) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("  ")[0] for line in lines] == list(LINES)
     assert all(line.split("  ", 1)[1].strip() for line in lines)
+    along = {
+        line.split("  ")[0]
+        for line in lines
+        if line.endswith(" (goes with a folder that is deleted elsewhere)")
+    }
+    assert {"Thumbs.db", ".nfs*", "**/.git/**/*.lock", ".stfolder/"} <= along
+    assert along.isdisjoint({".*.sw?", ".Trash-*/", ".stversions/", ".sync/"})
 
 
 def test_rule_that_hides_a_path_is_named(tmp_path, capsys, monkeypatch) -> None:

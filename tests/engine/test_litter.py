@@ -32,7 +32,35 @@ async def test_litter_is_never_published_and_goes_with_its_folder(
     assert not list(berta.replica.files.displaced())
 
 
-@pytest.mark.parametrize("stays", [".a.txt.swp", ".Trash-1000/files/letter", "x.log"])
+@pytest.mark.parametrize(
+    "left",
+    [
+        *(".git/index.lock", ".git/refs/heads/main.lock", ".nfs00a1", ".dropbox", "._sync_1.db-wal"),
+        *(".stfolder/syncthing-folder-1a.txt", ".syncthing.a.txt.tmp"),
+    ],
+)
+async def test_what_is_of_no_use_without_its_folder_goes_with_it(
+    world: World, autojump_clock: MockClock, left: str
+) -> None:
+    """One lock of a git that was killed kept all folders of a project for ever."""
+    files = {"proj/a.txt": "a", "proj/.git/HEAD": "ref", "proj/.git/refs/heads/main": "1"}
+    anna, berta = await world.sharing("anna", "berta", files=files)
+    berta.write(f"proj/{left}", "left")
+    berta.look()
+    await world.quiet()
+    assert f"proj/{left}" not in anna.files()
+    shutil.rmtree(anna.root / "proj")
+    anna.look()
+    await world.until(lambda: not (berta.root / "proj").exists(), "the end of the folder")
+    await world.converge()
+    assert berta.problems == anna.problems == {}
+    assert not list(berta.replica.files.displaced())
+
+
+STAYING = [".a.txt.swp", ".Trash-1000/files/letter", "x.log", ".stversions/a.txt", ".stfolder/my notes"]
+
+
+@pytest.mark.parametrize("stays", STAYING)
 async def test_folder_stays_with_what_somebody_may_want_back_and_says_so(
     world: World, autojump_clock: MockClock, stays: str
 ) -> None:

@@ -82,12 +82,22 @@ def test_rule_of_a_person_hides_more() -> None:
     assert (ignore.why("d/a.tmp", False), ignore.why(".sync/a.tmp", False)) == ("*.tmp", ".sync/")
 
 
-def test_litter_is_what_is_made_anew() -> None:
-    for name in (".DS_Store", "Thumbs.db", "desktop.ini", ".~lock.a#", ".#a", "~$a"):
+def test_litter_is_what_is_made_anew_or_of_no_use_alone() -> None:
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", ".~lock.a#", ".#a", "~$a", ".nfs01", ".dropbox"):
         assert is_litter(name), name
-    for name in (".a.swp", ".nfs01", ".Trash-1000", ".stfolder", "a.txt", ".DS_Store2"):
+    for path in ("d/.git/index.lock", ".git/refs/heads/main.lock", "d/._sync_1.db-wal", ".sync.ffs_db"):
+        assert is_litter(path), path
+    for name in (".a.swp", ".Trash-1000", ".stfolder", "a.txt", ".DS_Store2", "index.lock", ".git/HEAD"):
         assert not is_litter(name), name
+    assert is_litter("d/.stfolder", is_directory=True)
+    for name in (".stversions", ".sync", ".Trash", ".dropbox.cache", ".git/index.lock", ".dropbox2"):
+        assert not is_litter(name, is_directory=True), name
     assert not Ignore([".DS_Store"]).is_litter("d/.DS_Store")  # a person's own rule: who knows why
+    marker = "d/.stfolder/syncthing-folder-1.txt"
+    assert Ignore().is_litter(marker)
+    assert not any(Ignore([line]).is_litter(marker) for line in (".stfolder/", "!.stfolder/", "syncthing-*"))
+    assert not Ignore().is_litter("d/syncthing-folder-1.txt")
+    assert not Ignore([".stfolder/"]).is_litter("d/.stfolder", is_directory=True)
 
 
 def test_rules_cost_little_for_each_path_of_a_scan() -> None:
