@@ -46,20 +46,21 @@ class SparseWriting(Protocol):
 
 
 def chunk_sparse(chunker: Chunker, file: SparseFile, size: int) -> Manifest:
-    """What ``chunker.chunk`` makes of the file of ``size`` bytes. Errors of reading pass through."""
+    """What ``chunker.chunk`` makes of the first ``size`` bytes of the file: of fewer, where it is shorter.
+    Errors of reading pass through."""
     length, block = chunker.zeros
     zeros = Manifest.single(length, block).packed
     packed = bytearray()
     at, ended = 0, not size
     while not ended:
-        empty = file.next_data(at) - at
+        empty = min(file.next_data(at), size) - at
         if empty >= chunker.maximum:
             count = (empty - chunker.maximum) // length + 1
             packed += zeros * count
             at += count * length
         until = _next_large_hole(file, at, size, _PASSED_BLOCKS_MIN * chunker.maximum)
         ended = True
-        for block, data in chunker.blocks(_reading(file, at)):
+        for block, data in chunker.blocks(reading(file, at, size)):
             packed += Manifest.single(len(data), block).packed
             at += len(data)
             if until <= at < size:
@@ -79,6 +80,12 @@ def written_ranges(chunker: Chunker, manifest: Manifest) -> Iterator[tuple[int, 
         elif not (in_zeros and number == last and block == _hash_of_zeros(length)):
             in_zeros = False
             yield offset, length, block
+
+
+def data_bytes(chunker: Chunker, manifest: Manifest) -> int:
+    """The bytes of a content but for the blocks that a hole is cut into, which cost no reading."""
+    length, block = chunker.zeros
+    return manifest.size - length * manifest.packed.count(Manifest.single(length, block).packed)
 
 
 def write_sparse(file: SparseWriting, data: memoryview, offset: int) -> None:
@@ -123,10 +130,12 @@ def _next_large_hole(file: SparseFile, at: int, size: int, least: int) -> int:
     return size
 
 
-def _reading(file: SparseFile, at: int) -> Read:
+def reading(file: SparseFile, at: int, size: int) -> Read:
+    """Reads on from ``at``, and no further than to ``size``: a file may grow meanwhile."""
+
     def read(view: memoryview) -> int:
         nonlocal at
-        count = file.pread(view, at)
+        count = file.pread(view[: size - at], at)
         at += count
         return count
 

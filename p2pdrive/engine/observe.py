@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from p2pdrive.blocks.sparse import chunk_sparse
+from p2pdrive.blocks.sparse import chunk_sparse, data_bytes, reading
 from p2pdrive.engine.bits import Bits
 from p2pdrive.engine.databases import has_all_pages, is_database, why_unfinished
 from p2pdrive.engine.note import as_on_disk
@@ -48,7 +48,8 @@ class Observed(NamedTuple):
     """``content`` is at ``path`` (``DELETED`` for nothing), as ``stat`` was before and after the reading.
 
     ``manifest`` is given where the bytes were read or are known. ``moved`` is the entry whose file this
-    is, under a new name. ``read_ns``: when its bytes began to be read; 0 where they were not.
+    is, under a new name. ``read_ns``: when its bytes began to be read; 0 where they were not. ``in_part``: it
+    changed meanwhile, and ``stat`` is from before.
     """
 
     path: str
@@ -57,6 +58,7 @@ class Observed(NamedTuple):
     manifest: Manifest | None = None
     moved: Entry | None = None
     read_ns: int = 0
+    in_part: bool = False
 
 
 class Observer:
@@ -254,7 +256,7 @@ class Observer:
             elif small:
                 manifest, owned = _read_small(path, handle, before.size)
             elif self._ahead is not None and before.size >= LONG_READ_BYTES:
-                manifest, began = self._read_ahead(self._ahead, path, before, entry)
+                before, manifest, began = self._read_ahead(self._ahead, path, before, entry)
                 owned = Blocks()
             else:
                 manifest, owned = self._read_large(handle, before.size, again)
@@ -266,8 +268,9 @@ class Observer:
             raise Unreadable(why)
         if len(manifest) > MANIFEST_BLOCKS_MAX:
             raise Unreadable(_TOO_LARGE)
-        if (after.size, after.mtime_ns, after.ctime_ns) != (before.size, before.mtime_ns, before.ctime_ns):
-            self._patience.note_read(path, before.size, self._now)
+        changed = _version(after) != _version(before)
+        if changed and not self._takes_part(path, before, after, manifest):
+            self.note_read(path, manifest, before.size, in_one=False)
             raise Changed(f"{path} changed while it was read.")
         if again and manifest.root != earlier.root:
             self.owned += owned
@@ -281,7 +284,23 @@ class Observer:
             before.mtime_ns,
             private=before.is_private(False),
         )
-        return Observed(path, content, after, manifest, read_ns=began)
+        stat = before if changed else after  # so that the next look sees a change
+        return Observed(path, content, stat, manifest, read_ns=began, in_part=changed)
+
+    def note_read(self, path: str, manifest: Manifest | None, size: int, *, in_one: bool) -> None:
+        """See ``Patience``; a hole costs no reading, where there is a manifest to tell it."""
+        read = data_bytes(self._replica.chunker, manifest) if manifest is not None else size
+        self._patience.note_read(path, read, self._now, in_one=in_one)
+
+    def _takes_part(self, path: str, before: Stat, after: Stat, manifest: Manifest) -> bool:
+        """Whether what was read of a file that changed meanwhile is a version: of one that only grew, its
+        first bytes. Half a database is none."""
+        if after.inode != before.inode or after.size < before.size or manifest.size != before.size:
+            return False
+        if not self._patience.takes_part(path, after.size > before.size, self._now):
+            return False
+        with self._replica.files.open(path) as handle:
+            return not is_database(handle, before.size)
 
     def _expect_at_rest(self, path: str, stat: Stat, handle: ReadHandle, earlier: Content) -> None:
         """Raise NotAtRest where it is too early to read the file."""
@@ -313,25 +332,30 @@ class Observer:
 
     def _read_ahead(
         self, ahead: ReadAhead, path: str, stat: Stat, entry: Entry | None
-    ) -> tuple[Manifest, int]:
-        """What was read of the file, and since when. Raises Unread, Unreadable, and Changed where it changed
-        since."""
+    ) -> tuple[Stat, Manifest, int]:
+        """What the file was, what was read of it, and since when. Raises Unread, Unreadable, Changed."""
         last = ahead.last
         if last is None or last.path != path:
             origins = self._origins_of(path, stat) if entry is None else ()
             raise Unread(path, stat.size, frozenset(origin.path for origin in origins))
         if last.why is not None:
             raise last.why
-        if last.manifest is None or not last.is_of(stat):
-            self._patience.note_read(path, stat.size, self._now)
+        if last.manifest is None or last.stat is None or last.stat.inode != stat.inode:
+            self.note_read(path, None, stat.size, in_one=False)
             raise Changed(f"{path} changed while it was read.")
-        return last.manifest, last.began_ns
+        return last.stat, last.manifest, last.began_ns
 
     def _read_large(self, handle: ReadHandle, size: int, again: bool) -> tuple[Manifest, Blocks]:
         if size > OWNED_FILE_BYTES_MAX or not again:
             return chunk_sparse(self._replica.chunker, handle, size), []
-        owned = [(block, bytes(data)) for block, data in self._replica.chunker.blocks(handle.readinto)]
+        owned = [
+            (block, bytes(data)) for block, data in self._replica.chunker.blocks(reading(handle, 0, size))
+        ]
         return Manifest.of((len(data), block) for block, data in owned), owned
+
+
+def _version(stat: Stat) -> tuple[int, int, int]:
+    return (stat.size, stat.mtime_ns, stat.ctime_ns)  # some disks invent inodes
 
 
 def _read_small(path: str, handle: ReadHandle, size: int) -> tuple[Manifest, Blocks]:

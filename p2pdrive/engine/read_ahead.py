@@ -23,18 +23,14 @@ class Unread(Changed):
 
 
 class Ahead(NamedTuple):
-    """What a file had in it, which was ``stat`` before and after; read since ``began_ns``. Nothing is known
-    where it changed meanwhile, or could not be read; then ``why`` says so."""
+    """What a file had in it that was ``stat`` before, and may have changed since; read since ``began_ns``.
+    Nothing is known where it could not be read; then ``why`` may say so."""
 
     path: str
     began_ns: int
     stat: Stat | None = None
     manifest: Manifest | None = None
     why: Unreadable | None = None
-
-    def is_of(self, stat: Stat) -> bool:
-        """Whether the file is still the one that was read."""
-        return self.stat is not None and _version(self.stat) == _version(stat)
 
 
 class ReadAhead:
@@ -95,8 +91,7 @@ class ReadAhead:
             with self._replica.files.open(path) as handle:
                 before = handle.stat()
                 manifest = chunk_sparse(self._replica.chunker, handle, before.size)
-                if _version(before) == _version(handle.stat()):
-                    return Ahead(path, began, before, manifest)
+                return Ahead(path, began, before, manifest)
         except Unreadable as error:
             return Ahead(path, began, why=error)
         except WorldError:
@@ -110,7 +105,3 @@ def look_later(path: str, why: Changed, settled: Settled) -> None:
         settled.unread[path] = (why.size, why.origins)
     else:
         settled.again.append(path)
-
-
-def _version(stat: Stat) -> tuple[int, int, int, int]:
-    return (stat.inode, stat.size, stat.mtime_ns, stat.ctime_ns)

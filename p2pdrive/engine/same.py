@@ -100,7 +100,8 @@ def has_bytes(replica: Replica, opened: ReadHandle, content: Content) -> bool:
     if content.kind is not Kind.FILE or opened.stat().size != content.size:
         return False
     manifest = chunk_sparse(replica.chunker, opened, content.size)
-    return (manifest.size, manifest.root, len(manifest)) == (content.size, content.root, content.blocks)
+    found = (manifest.size, manifest.root, len(manifest))
+    return found == (content.size, content.root, content.blocks) and opened.stat().size == content.size
 
 
 def may_have_bytes(replica: Replica, path: str, content: Content) -> bool:

@@ -97,7 +97,9 @@ class Settler:
             settled.published = pen.written
         for seen in observed:
             if seen.path in ledger.published and seen.content.kind is Kind.FILE:
-                self._patience.note_read(seen.path, seen.content.size, now)
+                observer.note_read(seen.path, seen.manifest, seen.content.size, in_one=not seen.in_part)
+                if seen.in_part:
+                    settled.again.append(seen.path)
         decided = {seen.path for seen in observed if seen.content.kind is not Kind.DIRECTORY}
         self._replica.decided(decided.difference(settled.again, (gone.path for gone in settled.gone)))
         settled.tasks = marked(settled.tasks, marks)

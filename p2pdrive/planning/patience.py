@@ -8,7 +8,8 @@ about to be written, unless it is seen to be whole. What never pauses is read no
 often.
 
 A file that is closed is read at once, and from then on its versions keep a distance, which doubles with each
-of them while the file keeps changing. A rest as long as the distance ends that.
+of them while the file keeps changing. A rest as long as the distance ends that. One that changes whenever it
+is read is taken as it was met, after some patience: the beginning of a file that only grows is a version.
 """
 
 from collections.abc import Iterable, Iterator
@@ -73,6 +74,7 @@ class _Habit:
         "shape",
         "shrunk",
         "unfinished",
+        "vain_since",
     )
 
     def __init__(self, now: float) -> None:
@@ -88,6 +90,7 @@ class _Habit:
         self.open_since = now
         self.open_reads = 0  # how often it was read though it was open
         self.shrunk = False  # since it was read
+        self.vain_since: float | None = None  # since when it has changed whenever it was read
 
 
 class Patience:
@@ -110,6 +113,8 @@ class Patience:
             habit = self._add(path, now)
         shape = (seen.size, seen.mtime_ns)
         if shape != habit.shape:
+            if seen.size < habit.shape[0]:
+                habit.vain_since = None  # it is begun anew
             habit.shape, habit.quiet_since = shape, now
             self._note_change(path, habit, now)
         if seen.is_open and not habit.is_open:
@@ -127,16 +132,28 @@ class Patience:
         self._waiting[path] = habit
         return True
 
-    def note_read(self, path: str, size: int, now: float) -> None:
-        """The file at ``path`` was read, and is another version; or it was read in vain, as it changed
-        meanwhile."""
+    def note_read(self, path: str, size: int, now: float, *, in_one: bool = True) -> None:
+        """``size`` bytes of the file at ``path`` were read, holes left out, and are another version; or, if
+        not ``in_one``, the file changed meanwhile, and what was read is a version or in vain."""
         habit = self._habits.pop(path, None) or self._add(path, now)
         self._habits[path] = habit  # as the last
         self._waiting.pop(path, None)
         least = max(DISTANCE_SECONDS_MIN, min(size / DISTANCE_BYTES_PER_SECOND, DISTANCE_SECONDS_MAX))
         habit.distance = max(least, min(2 * habit.distance, DISTANCE_SECONDS_MAX))
         habit.read_at, habit.shrunk = now, False
+        if in_one:
+            habit.vain_since = None
+        elif habit.vain_since is None:
+            habit.vain_since = now
         habit.open_reads += habit.is_open
+
+    def takes_part(self, path: str, grew: bool, now: float) -> bool:
+        """Whether what was read of a file is a version though the file changed meanwhile: it ``grew``, or was
+        written in place."""
+        habit = self._habits.get(path)
+        if habit is None or habit.vain_since is None:
+            return False
+        return now - habit.vain_since >= (OPEN_PATIENCE_SECONDS if grew else RESTLESS_SECONDS_MIN)
 
     def end(self, path: str) -> None:
         """Nothing at ``path`` waits to be read (any more)."""

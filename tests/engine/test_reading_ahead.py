@@ -76,6 +76,36 @@ async def test_large_file_that_changes_as_it_is_read_is_what_it_is_in_the_end(
     assert berta.files() == {"film": "z" * LONG}
 
 
+async def test_large_log_that_grows_faster_than_it_is_read_has_versions_all_the_same(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one version of it was ever recorded."""
+    offload = World.offload
+
+    async def still_more_slowly(self: World, work: Callable[..., Any], /, *arguments: Any) -> Any:
+        done = await offload(self, work, *arguments)
+        if getattr(work, "__func__", None) is ReadAhead._read:
+            await trio.sleep(10)
+        return done
+
+    monkeypatch.setattr(World, "offload", still_more_slowly)
+    anna, berta = await world.sharing("anna", "berta", files={"log": LARGE})
+    await world.converge()
+    await trio.sleep(10)
+    log = LARGE
+    for _ in range(120):
+        log += "a line\n"
+        anna.write("log", log)
+        anna.look("log")
+        await trio.sleep(5)
+    there = berta.files()["log"]
+    assert LONG < len(there) < len(log)
+    assert log.startswith(there)
+    await world.converge()
+    assert berta.files() == {"log": log}
+    assert anna.problems == {}
+
+
 async def test_large_file_that_is_deleted_before_it_is_read_holds_up_nothing(
     world: World, autojump_clock: MockClock
 ) -> None:

@@ -72,6 +72,17 @@ async def test_large_sparse_file_takes_the_room_and_the_line_of_what_was_written
     assert part(image, 128 * MIB - 3, 9) == b"\0\0\0a page"
 
 
+async def test_distance_of_the_versions_of_a_sparse_file_is_that_of_what_is_in_it(
+    world: World, autojump_clock: MockClock
+) -> None:
+    """An edit of a large one waited for a minute."""
+    anna, berta = await received(world, 384 * MIB)
+    write(anna.root / "disk.img", 200 * MIB, b"an edit")
+    anna.look("disk.img")
+    await trio.sleep(3)
+    assert part(berta.root / "disk.img", 200 * MIB, 7) == b"an edit"
+
+
 async def test_file_that_is_nothing_but_a_hole(world: World, autojump_clock: MockClock) -> None:
     anna, berta = await world.sharing("anna", "berta")
     sparse(anna.root / "nothing", 64 * MIB, 0, b"")

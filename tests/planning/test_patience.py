@@ -233,3 +233,25 @@ def test_memory_is_bounded() -> None:
         patience.must_wait(f"open {number}", Glimpse(1, 1, True, None), 1.0)
     assert len(patience.all()) <= HABITS_MAX
     assert patience.must_wait("open 0", Glimpse(1, 1, True, None), 2.0), "what waits is not forgotten"
+
+
+@pytest.mark.parametrize(("grew", "after"), [(True, OPEN_PATIENCE_SECONDS), (False, RESTLESS_SECONDS_MIN)])
+def test_file_that_changes_whenever_it_is_read_is_taken_in_part_after_some_patience(
+    grew: bool, after: float
+) -> None:
+    patience = Patience()
+    assert not patience.takes_part("f", grew, 1000.0)
+    patience.note_read("f", 100, 1000.0, in_one=False)
+    assert not patience.takes_part("f", grew, 1000.0 + after - 1)
+    patience.note_read("f", 100, 1000.0 + after, in_one=False)
+    assert patience.takes_part("f", grew, 1000.0 + after)
+    patience.note_read("f", 100, 1000.0 + 2 * after)  # nobody wrote meanwhile
+    assert not patience.takes_part("f", grew, 1000.0 + 9 * after)
+
+
+def test_file_that_is_begun_anew_is_not_taken_in_part() -> None:
+    patience = Patience()
+    patience.must_wait("f", Glimpse(100, 1, True, None), 1000.0)
+    patience.note_read("f", 100, 1000.0, in_one=False)
+    patience.must_wait("f", Glimpse(10, 2, True, None), 1100.0)
+    assert not patience.takes_part("f", True, 2000.0)
