@@ -16,7 +16,8 @@ class Deleting:
     """The deletions of one drive that wait to be published.
 
     ``settle(paths)`` settles them, with ``permits`` true of them; ``look_at(paths)`` has paths looked at
-    soon; ``changed`` is called when ``count`` has changed. A deletion that still waits when the drive closes
+    soon; ``changed`` is called when ``count`` has changed. What ``may_be_renamed`` waits until it is set
+    ``free``, and does not count meanwhile. A deletion that still waits when the drive closes
     is dropped: the next start finds it again.
     """
 
@@ -26,11 +27,13 @@ class Deleting:
         settle: Callable[[list[str]], Awaitable[None]],
         look_at: Callable[[Iterable[str]], None],
         changed: Callable[[], None],
+        may_be_renamed: Callable[[str], bool],
     ) -> None:
         self._replica = replica
         self._settle = settle
         self._look_at = look_at
         self._changed = changed
+        self._may_be_renamed = may_be_renamed
         self._deletions = Deletions()
         self._publishing: set[str] = set()
         self._looked_at: set[str] = set()  # directories above, for the sake of those that wait now
@@ -59,11 +62,21 @@ class Deleting:
 
     def note(self, settled: Settled) -> None:
         """What became known of deletions as paths were settled."""
-        self._deletions.forget(settled.well)
-        now = trio.current_time()
+        now, before = trio.current_time(), self.count
+        if told := min(settled.published, len(self._publishing.intersection(settled.well))):
+            self._told.append((now, told))
+        self._deletions.forget(settled.well, now)
         for gone in settled.gone:
             self._deletions.find(gone, now)
-        if settled.gone:
+        if settled.gone or self.count > before:
+            self._found.set()
+            self._changed()
+
+    def free(self, named: Iterable[str]) -> None:
+        """What was at these paths may not be renamed any more, as far as we know."""
+        before = self.count
+        self._deletions.free(named, trio.current_time())
+        if self.count > before:
             self._found.set()
             self._changed()
 
@@ -81,6 +94,8 @@ class Deleting:
                 await self._publish()
 
     async def _publish(self) -> None:
+        if self._deletions.hold_apart(self._may_be_renamed):
+            self._changed()
         gone = await self._replica.services.offload(_gone_above, self._replica, list(self._deletions))
         now = trio.current_time()
         due = self._deletions.due()
@@ -95,7 +110,6 @@ class Deleting:
         left_out = self._deletions.left_out
         named = self._deletions.take()
         self._publishing = set(named)
-        self._told.append((now, len(named)))
         try:
             await self._settle(named)
         finally:

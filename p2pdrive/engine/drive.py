@@ -66,8 +66,8 @@ class Drive:
         self._offload = replica.services.offload
         self.waiting = Waiting(replica, self._look_at_now, self._progressed)
         self.exchange = Exchange(replica, self._ingested, self._pulled, self._moved, remember)
-        self.deleting = Deleting(replica, self._settle, self._look_at, self._moved)
-        self.ahead = ReadAhead(replica, self._settle_read, self._moved)
+        self.ahead = ReadAhead(replica, self._settle_read, self._moved, self._not_renamed)
+        self.deleting = Deleting(replica, self._settle, self._look_at, self._moved, self.ahead.may_be_renamed)
         self.materialiser = Materialiser(
             replica,
             self.exchange.sources,
@@ -313,6 +313,9 @@ class Drive:
 
     async def _settle_read(self, path: str) -> None:
         await self._settle([path])
+
+    def _not_renamed(self, paths: Iterable[str]) -> None:
+        self.deleting.free(paths)
 
     async def _reload_ignore(self) -> bool:
         """Whether the rules changed: what they hid may have to be shown, and what they show may be hidden."""

@@ -1,6 +1,8 @@
 """Reading large files apart from all deciding, one at a time: nobody's edit waits for a film to be hashed."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import trio
@@ -36,7 +38,8 @@ class Ahead(NamedTuple):
 class ReadAhead:
     """The large files of one drive that are to be read, and what the last one had in it.
 
-    ``settle(path)`` decides about a file that was read; ``changed`` is called when there are more or fewer.
+    ``settle(path)`` decides about a file that was read; ``changed`` is called when there are more or fewer;
+    ``free`` with paths of which ``may_be_renamed`` is not true any more.
     """
 
     def __init__(
@@ -44,11 +47,15 @@ class ReadAhead:
         replica: Replica,
         settle: Callable[[str], Awaitable[None]],
         changed: Callable[[], None],
+        free: Callable[[Iterable[str]], None],
     ) -> None:
         self._replica = replica
         self._settle = settle
         self._changed = changed
+        self._free = free
         self._pending: dict[str, tuple[int, frozenset[str]]] = {}  # path → bytes, where it may have been
+        self._smallest: list[tuple[int, str]] = []  # a heap of those, and of some that are read
+        self._origins = Counter[str]()  # of all that are pending
         self._news = trio.Event()
         self.last: Ahead | None = None
 
@@ -59,12 +66,18 @@ class ReadAhead:
 
     def may_be_renamed(self, path: str) -> bool:
         """Whether one of the files may be what was at ``path``, so that nobody has deleted that."""
-        return any(path in origins for _, origins in self._pending.values())
+        return path in self._origins
 
     def add(self, wanted: Mapping[str, tuple[int, frozenset[str]]]) -> None:
         """Read these files soon: path → its bytes, and the paths of what it may be a rename of."""
+        for path, (size, origins) in wanted.items():
+            self._origins.update(origins)
+            if (before := self._pending.get(path)) is None or before[0] != size:
+                heappush(self._smallest, (size, path))
+            if before is not None:
+                self._leave(before[1])
+            self._pending[path] = (size, origins)
         if wanted:
-            self._pending |= wanted
             self._news.set()
             self._changed()
 
@@ -73,17 +86,30 @@ class ReadAhead:
         while True:
             await self._news.wait()
             self._news = trio.Event()
-            while self._pending:
-                path = min(self._pending, key=lambda path: (self._pending[path][0], path))
+            while self._smallest:
+                size, path = heappop(self._smallest)
+                if path not in self._pending or self._pending[path][0] != size:
+                    continue  # it was read, or is of another size by now
                 self.last = await self._replica.services.offload(self._read, path)
                 wanted = self._pending[path]
                 try:
                     await self._settle(path)
                 finally:
-                    if self._pending.get(path) is wanted:
+                    if self._pending[path] is wanted:
                         del self._pending[path]
+                        self._leave(wanted[1])
+                    else:  # it is to be read once more
+                        heappush(self._smallest, (self._pending[path][0], path))
                 self.last = None
             self._changed()
+
+    def _leave(self, origins: frozenset[str]) -> None:
+        """One file fewer may have been at these paths."""
+        self._origins.subtract(origins)
+        free = [path for path in origins if not self._origins[path]]
+        for path in free:
+            del self._origins[path]
+        self._free(free)
 
     def _read(self, path: str) -> Ahead:
         began = self._replica.services.now_ns()

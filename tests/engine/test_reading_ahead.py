@@ -1,6 +1,7 @@
 """Large files are read apart from all deciding: nobody's edit waits for them, and they are what they are."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -8,6 +9,8 @@ import trio
 from trio.testing import MockClock
 
 from p2pdrive.engine.read_ahead import ReadAhead
+from p2pdrive.engine.settle import Settler
+from p2pdrive.engine.tasks import Settled
 from p2pdrive.errors import Unreadable
 from p2pdrive.folder.handles import LocalReadHandle
 from tests.engine.world import World
@@ -59,6 +62,59 @@ async def test_large_file_that_is_renamed_is_renamed_by_others(
     await world.converge()
     assert berta.files() == {"seen/film": LARGE}
     assert (berta.root / "seen/film").stat().st_ino == inode
+
+
+async def test_large_files_that_are_renamed_are_decided_once_and_nobody_is_told_that_they_went(
+    world: World, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of their old paths were settled again every few seconds, until the last of them was read."""
+    names = [f"film {number}" for number in range(3)]
+    anna, berta = await world.sharing("anna", "berta")
+    for name in names:
+        anna.write(f"d/{name}", LARGE + name)
+    anna.look()
+    await trio.sleep(200)
+    await world.converge()
+    assert len(berta.files()) == len(names)
+    settled = Counter[str]()
+    settle = Settler.settle
+
+    def counting(self: Settler, named: Sequence[str], now: float, live: bool = False) -> Settled:
+        settled.update(named)
+        return settle(self, named, now, live)
+
+    monkeypatch.setattr(Settler, "settle", counting)
+    for name in names:
+        anna.rename(f"d/{name}", f"e/{name}")
+    (anna.root / "d").rmdir()
+    anna.look()
+    await trio.sleep(100)
+    assert anna.drive.deleting.told_lately == anna.drive.deleting.count == 0
+    assert not anna.drive.settled
+    anna.write("r.txt", "edited meanwhile")
+    anna.look("r.txt")
+    await world.until(lambda: "r.txt" in berta.files(), "the edit")
+    await world.converge()
+    assert berta.files() == {"r.txt": "edited meanwhile", **{f"e/{name}": LARGE + name for name in names}}
+    assert not (berta.root / "d").exists()
+    assert max(settled[f"d/{name}"] for name in names) <= 4 * 2, "at each of the two machines"
+    assert anna.drive.deleting.count == 0
+
+
+async def test_large_file_that_is_deleted_while_its_other_name_is_read_is_deleted_everywhere(
+    world: World, autojump_clock: MockClock
+) -> None:
+    anna, berta = await world.sharing("anna", "berta", files={"film": LARGE})
+    await world.converge()
+    await trio.sleep(10)
+    anna.rename("film", "new")
+    anna.look()
+    await trio.sleep(30)
+    anna.write("new", "of other content now")
+    anna.look("new")
+    await world.converge()
+    assert berta.files() == {"new": "of other content now"}
+    assert anna.drive.deleting.told_lately == 1
 
 
 async def test_large_file_that_changes_as_it_is_read_is_what_it_is_in_the_end(

@@ -89,7 +89,7 @@ def test_a_path_that_is_found_again_while_it_waits_does_not_prolong_it() -> None
 def test_what_is_back_waits_no_more() -> None:
     deletions = Deletions()
     deletions.find(Gone("a", OLD), 10.0)
-    deletions.forget(["a", "b"])
+    deletions.forget(["a", "b"], 10.0)
     assert deletions.due() is None
     assert deletions.take() == []
 
@@ -119,3 +119,39 @@ def test_more_than_memory_has_room_for_are_counted() -> None:
     assert (len(deletions), deletions.left_out) == (DELETIONS_HELD_MAX + 5, 5)
     assert len(deletions.take()) == DELETIONS_HELD_MAX
     assert len(deletions) == 0
+
+
+# --- what may be renamed
+
+
+def test_what_may_be_renamed_is_held_apart_until_that_is_known() -> None:
+    deletions = Deletions()
+    for path in ("d/film", "d/notes", "d", "other"):
+        deletions.find(Gone(path, OLD), 10.0)
+    assert deletions.hold_apart({"d/film"}.__contains__)
+    assert not deletions.hold_apart({"d/film"}.__contains__)
+    assert deletions.take() == ["other", "d/notes"], "the directory is told after all that was in it"
+    deletions.find(Gone("d/film", OLD), 11.0)
+    assert ("d/film" in deletions, len(deletions), deletions.due()) == (True, 0, None)
+    deletions.free(["d/film", "unknown"], 50.0)
+    assert (deletions.due() or 0.0) > 50.0
+    assert deletions.take() == ["d/film", "d"]
+
+
+def test_directory_is_told_once_the_last_that_was_in_it_is_renamed() -> None:
+    deletions = Deletions()
+    for path in ("d/a", "d/b", "d"):
+        deletions.find(Gone(path, OLD), 10.0)
+    deletions.hold_apart({"d/a", "d/b"}.__contains__)
+    deletions.forget(["d/a"], 20.0)
+    assert len(deletions) == 0
+    deletions.forget(["d/b"], 30.0)
+    assert deletions.take() == ["d"]
+
+
+def test_deletion_after_a_burst_that_came_to_nothing_waits_for_its_moment() -> None:
+    deletions = Deletions()
+    find(deletions, BURST_DELETIONS_MIN, 10.0, 0.1)
+    deletions.forget(list(deletions), 11.0)
+    deletions.find(Gone("a", 1.0), 100.0)
+    assert (deletions.due() or 0.0) > 100.0
