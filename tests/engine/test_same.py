@@ -28,7 +28,9 @@ ENTRY = Entry("f", CONTENT, STAT.inode, STAT.ctime_ns, {}, CTIME_NS + 10**9)
 
 numbers = st.integers(min_value=-(1 << 63) + 1, max_value=(1 << 63) - 1)
 few = st.integers(min_value=0, max_value=3)
-files = st.builds(Stat, st.just(FileKind.FILE), few, few, few, few, st.booleans(), st.none())
+files = st.builds(
+    Stat, st.just(FileKind.FILE), few, few, few, few, st.booleans(), st.none(), st.just(False), st.just(1)
+)
 
 
 def entry_of(stat: Stat, checked_ns: int, root: bytes = b"r" * 32) -> Entry:
