@@ -4,6 +4,7 @@ import os
 import re
 import select
 from contextlib import suppress
+from threading import Lock
 from typing import NamedTuple
 
 _PLACE = "/proc/self/mountinfo"
@@ -46,6 +47,7 @@ class Table:
     def __init__(self, root: int) -> None:
         self._root = root
         self._beneath: frozenset[str] = frozenset()
+        self._one_at_a_time = Lock()  # a poll object is for one thread, and what it tells once for all of them
         self._poll = select.poll()
         self._fd = -1
         with suppress(OSError):
@@ -55,9 +57,10 @@ class Table:
 
     def beneath(self) -> frozenset[str]:
         """The places, relative to the directory."""
-        if self._fd >= 0 and self._poll.poll(0):  # which it tells once
-            self._read()
-        return self._beneath
+        with self._one_at_a_time:
+            if self._fd >= 0 and self._poll.poll(0):  # which it tells once
+                self._read()
+            return self._beneath
 
     def close(self) -> None:
         """Let the table go."""
