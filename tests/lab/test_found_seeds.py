@@ -18,7 +18,7 @@ from p2pdrive.lab.scenario import plan, run
         3049,
         4097,
         4138,
-        # On a disk without modes (FAT) a file is exchanged with one of a private folder while the node changes
+        # On a disk without modes (FAT) a file is exchanged with one of a private folder as the node changes
         # that one: the file is open elsewhere. To be mended; nothing is lost.
         pytest.param(4155, marks=pytest.mark.xfail(reason="PrivateStaysPrivate on a disk without modes")),
         4187,
