@@ -47,7 +47,7 @@ class Table:
     def __init__(self, root: int) -> None:
         self._root = root
         self._beneath: frozenset[str] = frozenset()
-        self._one_at_a_time = Lock()  # a poll object is for one thread, and what it tells once for all of them
+        self._one_at_a_time = Lock()  # a poll object is for one thread; it tells of a change once
         self._poll = select.poll()
         self._fd = -1
         with suppress(OSError):
