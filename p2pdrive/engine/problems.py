@@ -77,18 +77,21 @@ class Problems:
         """
         found = list(found)
         named = {problem.path for problem in found}
-        before = len(self._troubles)
-        for path, trouble in list(self._troubles.items()):
-            if trouble.kind is Kind.SCANNED and paths.within(path, start) and path not in named:
-                self._end(path)
-        ended = len(self._troubles) < before
+        ended = {
+            path
+            for path, trouble in self._troubles.items()
+            if trouble.kind is Kind.SCANNED and paths.within(path, start) and path not in named
+        }
+        for path in ended:
+            self._end(path)
+        self._hurry_around(ended)  # what is on a disk that is back, say
         self._behind = {path: what for path, what in self._behind.items() if not paths.within(path, start)}
         for problem in found:
             if problem.path in self._troubles and self._is_retried(problem.path):
                 self._behind[problem.path] = problem.what
             else:
                 self.report(problem, Kind.SCANNED)
-        return ended
+        return bool(ended)
 
     def resolve(self, path: str) -> bool:
         """The path is settled well; what is above it or in it, and waited for it, is tried again now. Returns

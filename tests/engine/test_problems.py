@@ -2,7 +2,7 @@
 
 import time
 
-from p2pdrive.engine.problems import Problems
+from p2pdrive.engine.problems import Kind, Problems
 from p2pdrive.limits import RETRY_SECONDS_MAX, RETRY_SECONDS_MIN
 from p2pdrive.model.problem import Problem
 
@@ -51,3 +51,15 @@ def test_problem_that_was_met_before_the_news_and_is_reported_after_it_does_not_
     assert problems.waits("f")
     clock.seconds += RETRY_SECONDS_MIN
     assert not problems.waits("f")
+
+
+def test_what_is_in_a_directory_is_tried_as_soon_as_a_scan_finds_it_well_again() -> None:
+    now = [0.0]
+    problems = Problems(lambda: 0, lambda: now[0])
+    problems.report_scanned("", [Problem("photos", "its disk is away")])
+    for _ in range(8):
+        problems.report(Problem("photos/a.jpg", "its disk is away"), Kind.SHOWN)
+    now[0] = 10.0
+    assert problems.waits("photos/a.jpg")
+    assert problems.report_scanned("", [])
+    assert not problems.waits("photos/a.jpg")
