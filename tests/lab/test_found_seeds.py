@@ -4,6 +4,9 @@ import pytest
 
 from p2pdrive.lab.scenario import plan, run
 
+#: Fails as PrivateStaysPrivate on some runs.
+SOMETIMES = pytest.mark.xfail(reason="PrivateStaysPrivate is to be looked into", strict=False)
+
 
 @pytest.mark.parametrize(
     "seed",
@@ -20,7 +23,7 @@ from p2pdrive.lab.scenario import plan, run
         4138,
         # On a disk without modes (FAT) a file is exchanged with one of a private folder as the node changes
         # that one: the file is open elsewhere. To be mended; nothing is lost.
-        pytest.param(4155, marks=pytest.mark.xfail(reason="PrivateStaysPrivate on a disk without modes")),
+        pytest.param(4155, marks=SOMETIMES),
         4187,
         4190,
         5002,
@@ -54,7 +57,7 @@ from p2pdrive.lab.scenario import plan, run
         3574261933,
         3763238119,
         # A file that is written slowly, and private: open elsewhere for a moment. To be looked into.
-        pytest.param(3806413205, marks=pytest.mark.xfail(reason="PrivateStaysPrivate of a slow writer")),
+        pytest.param(3806413205, marks=SOMETIMES),
         3866129263,
         4202499110,
         4279279513,
