@@ -235,15 +235,10 @@ def _hold(person: Person) -> None:
         person.machine.disk.hold_open(path)
         data = person.content()
         person.say("opens", path)
-        person.world.until_undone(lambda: _write_held(person, path, data), 5 * person.random.random())
+        person.later(lambda: _write_held(person, path, data), 5 * person.random.random())
 
 
 def _write_held(person: Person, path: str, data: bytes) -> None:
-    with person.world.secrets.person_at(person.machine.name, person.machine.disk.volume):
-        _write_to_held(person, path, data)
-
-
-def _write_to_held(person: Person, path: str, data: bytes) -> None:
     disk = person.machine.disk
     held = disk.held.get(path)
     if held is None:

@@ -118,6 +118,15 @@ class Person:
         """Before anything is kept from others for the first time."""
         self.world.secrets.begin((each.name, each.disk.volume) for each in self.world.machines)
 
+    def later(self, act: Callable[[], None], seconds: float) -> None:
+        """Do ``act`` in so many seconds, or as soon as all is healed. It is a person's doing."""
+
+        def done() -> None:
+            with self.world.secrets.person_at(self.machine.name, self.machine.disk.volume):
+                act()
+
+        self.world.until_undone(done, seconds)
+
     def say(self, what: str, path: str, **details: object) -> None:
         """Note it in the trace."""
         self.world.note(what, self.machine.name, path=path, **details)

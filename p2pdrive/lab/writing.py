@@ -30,9 +30,9 @@ def write_slowly(person: Person) -> None:
     disk.unfinished.add(path)
     person.say("begins", path)
     seconds = _OPEN_SECONDS_MAX * person.random.random()
-    person.world.until_undone(partial(_write, person, path, beginning), seconds * person.random.random())
+    person.later(partial(_write, person, path, beginning), seconds * person.random.random())
     last = beginning if person.random.random() < 0.2 else whole
-    person.world.until_undone(partial(_finish, person, path, last), seconds)
+    person.later(partial(_finish, person, path, last), seconds)
 
 
 def append_often(person: Person) -> None:
@@ -42,7 +42,7 @@ def append_often(person: Person) -> None:
         person.say("appends to", path)
         for count in range(1, person.random.randrange(2, _APPENDS_MAX)):
             line = f"line {count} of {person.number} by {person.machine.name}\n".encode()
-            person.world.until_undone(partial(_append, person, path, line), _APPEND_SECONDS * count)
+            person.later(partial(_append, person, path, line), _APPEND_SECONDS * count)
 
 
 def tell_unfinished(machine: "Machine") -> None:
